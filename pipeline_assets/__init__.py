@@ -1,0 +1,1 @@
+"""A fraud-detection pipeline for card payments that keeps working when things break."""

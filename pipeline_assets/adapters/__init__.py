@@ -1,0 +1,1 @@
+"""The world outside: storage, lake, landing zone, model files, release log, DuckDB. No Dagster."""

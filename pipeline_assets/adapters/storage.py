@@ -1,0 +1,194 @@
+"""Where bytes live: a local folder or an object store, behind six operations that each happen wholly or not at all.
+
+Only whole objects are read and written. Paths are relative, with forward slashes.
+"""
+
+import contextlib
+import io
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+TEMPORARY_PREFIX = ".tmp-"  # never listed: what a killed write leaves behind is invisible and swept by the next one
+
+
+class Storage(Protocol):
+    """A root that holds objects by path."""
+
+    root: str
+
+    def read(self, path: str) -> bytes:
+        """The bytes at ``path``; raises FileNotFoundError where there is no object."""
+
+    def open(self, path: str) -> IO[bytes]:
+        """The object as a readable, seekable file; raises FileNotFoundError where there is no object."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Put ``content`` at ``path``: readers see the old bytes or the new ones, never a part. Durable on return."""
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Like :meth:`write`, but only where nothing is; False, and nothing changed, where something was."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is an object at ``path``."""
+
+    def list(self, prefix: str) -> list[str]:
+        """The paths of all objects in the folder ``prefix`` and below, sorted; empty where there is none."""
+
+    def delete(self, path: str) -> None:
+        """Remove the object at ``path``; silently where there is none."""
+
+
+class LocalStorage:
+    """A folder on a POSIX file system."""
+
+    def __init__(self, root: Path) -> None:
+        """Use ``root``, which is made when the first object is written."""
+        self._folder = root
+        self.root = str(root)
+
+    def read(self, path: str) -> bytes:
+        """See :class:`Storage`."""
+        return (self._folder / path).read_bytes()
+
+    def open(self, path: str) -> IO[bytes]:
+        """See :class:`Storage`."""
+        return (self._folder / path).open("rb")
+
+    def write(self, path: str, content: bytes) -> None:
+        """See :class:`Storage`: temporary file in the same folder, flush, rename, flush of the folder."""
+        with self._temporary(path, content) as (temporary, target):
+            temporary.replace(target)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See :class:`Storage`: a hard link fails where the name exists, so that two writers cannot both win."""
+        with self._temporary(path, content) as (temporary, target):
+            try:
+                os.link(temporary, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        """See :class:`Storage`."""
+        return (self._folder / path).is_file()
+
+    def list(self, prefix: str) -> list[str]:
+        """See :class:`Storage`."""
+        found = (Path(folder) / name for folder, _, names in os.walk(self._folder / prefix) for name in names)
+        return sorted(
+            path.relative_to(self._folder).as_posix() for path in found if not path.name.startswith(TEMPORARY_PREFIX)
+        )
+
+    def delete(self, path: str) -> None:
+        """See :class:`Storage`."""
+        target = self._folder / path
+        target.unlink(missing_ok=True)
+        if target.parent.is_dir():
+            _flush_folder(target.parent)
+
+    @contextlib.contextmanager
+    def _temporary(self, path: str, content: bytes) -> Iterator[tuple[Path, Path]]:
+        target = self._folder / path
+        _make_folder(target.parent)
+        temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+        try:
+            with temporary.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            yield temporary, target
+        finally:
+            temporary.unlink(missing_ok=True)
+        _flush_folder(target.parent)
+
+
+class ObjectStorage:
+    """A bucket of an S3-compatible object store, whose puts are atomic and whose conditional puts are exclusive.
+
+    Credentials, region and endpoint come from the usual ``AWS_*`` environment variables.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Use the bucket and prefix of ``url`` (``s3://bucket/prefix``)."""
+        from obstore.store import from_url
+
+        self.root = url
+        self._store = from_url(url)
+
+    def read(self, path: str) -> bytes:
+        """See :class:`Storage`."""
+        return bytes(self._store.get(path).bytes())
+
+    def open(self, path: str) -> IO[bytes]:
+        """See :class:`Storage`."""
+        return io.BytesIO(self.read(path))
+
+    def write(self, path: str, content: bytes) -> None:
+        """See :class:`Storage`."""
+        self._store.put(path, content)
+
+    def create(self, path: str, content: bytes) -> bool:
+        """See :class:`Storage`."""
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            self._store.put(path, content, mode="create", use_multipart=False)
+        except AlreadyExistsError:
+            return False
+        return True
+
+    def exists(self, path: str) -> bool:
+        """See :class:`Storage`."""
+        try:
+            self._store.head(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def list(self, prefix: str) -> list[str]:
+        """See :class:`Storage`."""
+        return sorted(meta["path"] for batch in self._store.list(prefix) for meta in batch)
+
+    def delete(self, path: str) -> None:
+        """See :class:`Storage`."""
+        with contextlib.suppress(FileNotFoundError):
+            self._store.delete(path)
+
+
+def open_storage(root: str) -> Storage:
+    """The storage at ``root``: a local folder, or ``s3://bucket/prefix``.
+
+    Raises:
+        ValueError: The root is a URL of another kind.
+    """
+    if root.startswith("s3://"):
+        return ObjectStorage(root)
+    if "://" in root:
+        raise ValueError(f"PIPELINE_DATA: expected a folder or an s3:// URL, found {root!r}")
+    return LocalStorage(Path(root).absolute())
+
+
+def within(storage: Storage, folder: str) -> Storage:
+    """The part of ``storage`` below ``folder``, as a storage of its own."""
+    return open_storage(f"{storage.root.rstrip('/')}/{folder}")
+
+
+def _make_folder(folder: Path) -> None:
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for new in reversed(missing):
+        new.mkdir(exist_ok=True)
+        _flush_folder(new.parent)
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What every table looks like: columns, units, keys and closed vocabularies. Imports nothing else of the project."""

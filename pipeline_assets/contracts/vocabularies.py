@@ -1,0 +1,75 @@
+"""The closed vocabularies: every code that a table, a log or an error of this pipeline may carry."""
+
+from enum import StrEnum
+
+
+class Feed(StrEnum):
+    """What a landing folder delivers."""
+
+    TRANSACTIONS = "transactions"
+    CHARGEBACKS = "chargebacks"
+
+
+class Reason(StrEnum):
+    """Why a landed row, or a whole landed file, is in quarantine."""
+
+    # Of one row.
+    MISSING_VALUE = "missing_value"
+    WRONG_TYPE = "wrong_type"
+    WRONG_ENCODING = "wrong_encoding"
+    NOT_FINITE = "not_finite"
+    NEGATIVE = "negative"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_LONG = "too_long"
+    TOO_LATE = "too_late"
+    IN_FUTURE = "in_future"
+    ID_REUSED = "id_reused"
+    MALFORMED = "malformed"
+    # Of a whole file.
+    MISSING_COLUMN = "missing_column"
+    EXTRA_COLUMN = "extra_column"
+    UNREADABLE = "unreadable"
+    UNKNOWN_FORMAT = "unknown_format"
+
+
+class FileStatus(StrEnum):
+    """What became of a landed file as a whole."""
+
+    ACCEPTED = "accepted"  # each of its rows was judged on its own
+    REPEATED = "repeated"  # the same bytes came before: every row is a duplicate
+    REFUSED = "refused"  # it could not be read as rows: one quarantine entry stands for the file
+
+
+class Decision(StrEnum):
+    """What is done with a transaction."""
+
+    APPROVE = "approve"
+    REVIEW = "review"
+    DECLINE = "decline"
+
+
+class Rung(StrEnum):
+    """The step of the degradation ladder that gave a score."""
+
+    CHAMPION = "champion"
+    CANARY = "canary"
+    BACKUP = "backup"
+    RULES = "rules"
+
+
+class Degradation(StrEnum):
+    """Why a score did not come from the model it should have come from, or came from less than full inputs."""
+
+    NO_MODEL_RELEASED = "no_model_released"
+    CHAMPION_UNAVAILABLE = "champion_unavailable"
+    CANARY_UNAVAILABLE = "canary_unavailable"
+    BACKUP_UNAVAILABLE = "backup_unavailable"
+    CUSTOMER_FEATURES_MISSING = "customer_features_missing"
+    TERMINAL_FEATURES_MISSING = "terminal_features_missing"
+
+
+class ReleaseAction(StrEnum):
+    """What an entry of the release log did."""
+
+    PROMOTE = "promote"  # the candidate became champion, the champion became backup
+    HOLD = "hold"  # the champion stays: the candidate did not show enough
