@@ -25,6 +25,7 @@ class Table:
     name: str
     description: str
     schema: pa.DataFrameSchema
+    schema_of_rows: pa.DataFrameSchema  # the schema without the key: for rows of several partitions at once
     key: tuple[str, ...]
     order: tuple[str, ...]
 
@@ -39,10 +40,10 @@ class Table:
 
 
 def _table(name: str, description: str, columns: dict[str, pa.Column], key: list[str], order: list[str]) -> Table:
-    schema = pa.DataFrameSchema(
-        columns, name=name, description=description, strict=True, ordered=True, unique=key or None
-    )
-    return Table(name, description, schema, tuple(key), tuple(order))
+    def schema(unique: list[str] | None) -> pa.DataFrameSchema:
+        return pa.DataFrameSchema(columns, name=name, description=description, strict=True, ordered=True, unique=unique)
+
+    return Table(name, description, schema(key or None), schema(None), tuple(key), tuple(order))
 
 
 def _identifier(description: str) -> pa.Column:
