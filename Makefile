@@ -1,0 +1,46 @@
+# Every target sets up what it needs, from nothing but Python 3.11+, make and git.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+UV := $(BIN)/uv
+READY := .venv/.ready-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
+export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
+
+.PHONY: help setup run ui test lint bench lock clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+
+$(READY):
+	@echo "Setting up .venv (once; about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==0.9.*" || $(BIN)/python -m pip install --quiet uv
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps -e .
+	@rm -f .venv/.ready-* && touch $@
+
+setup: $(READY)  ## the virtual environment, from the hashed lock
+
+run: setup  ## simulate a history, then ingest, build features, train, release, score and measure it
+	@$(BIN)/pipeline-assets run
+
+ui: setup  ## Dagster's web UI and daemon on http://127.0.0.1:3000, on a persistent instance
+	@$(BIN)/pipeline-assets ui
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+test: lint  ## ruff, mypy, the tests, then the slow drills
+	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -m drill
+
+bench: setup  ## each prints ratios measured side by side in one run
+	@$(BIN)/python -m benchmarks
+
+lock: setup  ## renew the hashed locks from pyproject.toml
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements-dev.lock
+
+clean:  ## remove all data and the instance (not the environment)
+	@rm -rf data/landing data/lake data/models data/reports data/release .dagster_home

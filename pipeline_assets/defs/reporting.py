@@ -1,0 +1,131 @@
+"""How results are told to Dagster: metadata a person reads, the bytes' hash as data version, checks per partition."""
+
+import base64
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Final
+
+import dagster as dg
+import polars as pl
+
+from pipeline_assets.adapters.stages import Made
+from pipeline_assets.contracts.tables import Table
+from pipeline_assets.core.checks import Finding, Level
+
+# Metadata carries counts and codes, never values of cards or persons: these columns are left out of previews.
+_PRIVATE: Final = frozenset({"transaction_id", "customer_id", "terminal_id", "received", "problems"})
+
+
+def describe_columns(table: Table) -> dict[str, dg.MetadataValue]:
+    """The table's contract as Dagster's column schema, for the asset's page."""
+    columns = [
+        dg.TableColumn(
+            name,
+            type=str(column.dtype.type),
+            description=column.description,
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable,
+                unique=table.key == (name,),
+                other=[str(check.error or check.name) for check in column.checks],
+            ),
+        )
+        for name, column in table.schema.columns.items()
+    ]
+    return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
+
+
+def report(
+    context: dg.AssetExecutionContext, asset: str, made: Iterable[Made], *, total_days: int = 0
+) -> dg.MaterializeResult[None]:
+    """One materialization result of all partitions of a run, each with its own metadata.
+
+    The data version is the md5 of the bytes; of a range, the md5 of the partitions' md5s, because Dagster keeps one
+    data version an asset and run. Progress goes to the log when there are ``total_days`` of work.
+    """
+    md5s: dict[date, str] = {}
+    for one in made:
+        md5s[one.day] = one.md5
+        context.add_asset_metadata(_metadata(one), asset_key=asset, partition_key=one.day.isoformat())
+        if total_days and len(md5s) % 30 == 0:
+            context.log.info("%s: %d of %d partitions", asset, len(md5s), total_days)
+    return dg.MaterializeResult(asset_key=asset, data_version=dg.DataVersion(_join(md5s)))
+
+
+def report_check(
+    context: dg.AssetCheckExecutionContext, asset: str, name: str, findings: Mapping[date, Finding]
+) -> dg.AssetCheckResult:
+    """One check result of all partitions of a run; of a range, each partition's own is recorded as well."""
+    if len(findings) > 1:
+        for day, finding in findings.items():
+            context.op_execution_context.log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey(asset),
+                    check_name=name,
+                    passed=finding.passed,
+                    partition=day.isoformat(),
+                    severity=_severity(finding),
+                    metadata=_check_metadata(finding),
+                )
+            )
+    failed = {day: finding for day, finding in findings.items() if not finding.passed}
+    worst = max(failed.values(), key=lambda f: f.level is Level.ERROR, default=next(iter(findings.values())))
+    metadata = _check_metadata(worst)
+    if failed and len(findings) > 1:
+        metadata["failed_partitions"] = dg.MetadataValue.text(", ".join(sorted(map(str, failed))))
+    return dg.AssetCheckResult(
+        passed=not failed, severity=_severity(worst), description=worst.explanation, metadata=metadata
+    )
+
+
+def _severity(finding: Finding) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.ERROR if finding.level is Level.ERROR else dg.AssetCheckSeverity.WARN
+
+
+def _check_metadata(finding: Finding) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {"explanation": dg.MetadataValue.text(finding.explanation)}
+    return metadata | {name: _value(value) for name, value in finding.facts.items()}
+
+
+def _metadata(made: Made) -> dict[str, dg.MetadataValue]:
+    metadata: dict[str, dg.MetadataValue] = {
+        "dagster/row_count": dg.MetadataValue.int(made.rows),
+        "md5": dg.MetadataValue.text(made.md5),
+        "path": dg.MetadataValue.text(made.path),
+    }
+    metadata |= {name: _value(value) for name, value in made.facts.items()}
+    if made.sample is not None:
+        metadata["preview"] = dg.MetadataValue.md(_preview(made.sample))
+    for name, png in made.plots.items():
+        encoded = base64.b64encode(png).decode()
+        metadata[name] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+    return metadata
+
+
+def _value(value: object) -> dg.MetadataValue:
+    match value:
+        case bool():
+            return dg.MetadataValue.bool(value)
+        case int():
+            return dg.MetadataValue.int(value)
+        case float():
+            return dg.MetadataValue.float(value)
+        case dict() | list():
+            return dg.MetadataValue.json(value)
+        case _:
+            return dg.MetadataValue.text(str(value))
+
+
+def _preview(sample: pl.DataFrame) -> str:
+    shown = sample.select(column for column in sample.columns if column not in _PRIVATE)
+    with pl.Config(
+        tbl_formatting="MARKDOWN", tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_cols=-1
+    ):
+        return str(shown)
+
+
+def _join(md5s: Mapping[date, str]) -> str:
+    if len(md5s) == 1:
+        return next(iter(md5s.values()))
+    joined = "\n".join(f"{day} {md5s[day]}" for day in sorted(md5s))
+    return hashlib.md5(joined.encode(), usedforsecurity=False).hexdigest()
