@@ -5,7 +5,6 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv
 READY := .venv/.ready-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
-export DAGSTER_HOME ?= $(CURDIR)/.dagster_home
 
 .PHONY: help setup run ui test lint bench lock clean
 
@@ -43,4 +42,4 @@ lock: setup  ## renew the hashed locks from pyproject.toml
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml --group dev -o requirements-dev.lock
 
 clean:  ## remove all data and the instance (not the environment)
-	@rm -rf data/landing data/lake data/models data/reports data/release .dagster_home
+	@find data -mindepth 1 ! -name .gitkeep -delete

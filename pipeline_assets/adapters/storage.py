@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Protocol
 
-TEMPORARY_PREFIX = ".tmp-"  # never listed: what a killed write leaves behind is invisible and swept by the next one
+TEMPORARY_PREFIX = ".tmp-"  # never listed: what a killed write leaves behind is invisible
 
 
 class Storage(Protocol):

@@ -192,12 +192,9 @@ SCORES: Final = _table(
 
 MODEL_EVALUATION: Final = _table(
     "model_evaluation",
-    "The recipe and the champion on the latest week with mature labels, by the same protocol.",
+    "The recipe, earlier models and the rules on the latest week with mature labels, by one protocol.",
     {
-        "subject": _column(
-            pl.String, "candidate, champion or rules", pa.Check.isin(["candidate", "champion", "rules"])
-        ),
-        "model_version": _column(pl.String, "the model that was evaluated"),
+        "subject": _column(pl.String, "candidate (the recipe held out), rules, or an earlier model's version"),
         "metric": _column(pl.String, "name of the metric"),
         "value": _column(pl.Float64, "its value", nullable=True),
     },
@@ -221,15 +218,15 @@ SERVICE_LEVELS: Final = _table(
     "service_levels",
     "Durations and errors of the runs that worked on this day, from the runs' own records.",
     {
-        "asset": _column(pl.String, "the asset"),
-        "n_materializations": _count("materializations of this partition so far"),
-        "n_failures": _count("failed steps of this partition so far"),
-        "seconds": _column(pl.Float64, "duration of the latest successful step", pa.Check.ge(0), nullable=True),
-        "partitions_in_step": _count("partitions that step made together"),
-        "hours_after_day": _column(pl.Float64, "from the end of the day to its latest materialization", nullable=True),
+        "step": _column(pl.String, "the step of the run"),
+        "n_attempts": _count("how often the step ran for this day"),
+        "n_failures": _count("how often it failed"),
+        "seconds": _column(pl.Float64, "duration of the latest success", pa.Check.ge(0), nullable=True),
+        "n_partitions": _count("partitions that the latest success made together"),
+        "hours_after_day": _column(pl.Float64, "from the end of the day to the first success", nullable=True),
     },
-    key=["asset"],
-    order=["asset"],
+    key=["step"],
+    order=["step"],
 )
 
 TABLES: Final = {

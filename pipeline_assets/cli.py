@@ -1,0 +1,155 @@
+"""`pipeline-assets …`: what Dagster and DVC do not already offer. Heavy libraries load when a command needs them."""
+
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+DAY = click.DateTime(formats=["%Y-%m-%d"])
+
+
+def main() -> None:
+    """The console script: errors that a user can mend are one message, not a stack."""
+    logging.basicConfig(format="    %(message)s", level=logging.WARNING)
+    logging.getLogger("pipeline_assets").setLevel(logging.INFO)
+    commands(prog_name="pipeline-assets")
+
+
+@click.group()
+def commands() -> None:
+    """A fraud-detection pipeline for card payments that keeps working when things break."""
+
+
+def _reports_errors(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> None:
+        from pipeline_assets.commands.chains import ChainFailedError
+
+        try:
+            command(*args, **kwargs)
+        except (ValueError, FileNotFoundError, ChainFailedError) as error:
+            raise click.ClickException(str(error)) from error
+
+    return guarded
+
+
+@commands.command()
+@_reports_errors
+def run() -> None:
+    """Simulate a history, then ingest, build features, train, release, score and measure it."""
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    last = settings.params.history_end or _yesterday()
+    click.echo(f"Pipeline data in {settings.data_root}")
+    _simulate(last)
+    settings = read_settings()  # the simulated world says where history begins
+    _run_chains(settings.history_start, last)
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.commands.summary import summarise
+
+    click.echo("\n" + summarise(open_stores(settings.data_root), settings.params))
+
+
+@commands.command()
+@click.option("--until", type=DAY, help="Last day to simulate; yesterday by default.")
+@_reports_errors
+def simulate(until: datetime | None) -> None:
+    """Let a payments world land its files, from the first day that is missing on."""
+    _simulate(until.date() if until else _yesterday())
+
+
+@commands.command()
+@click.option(
+    "--source", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of foreign files."
+)
+@click.option("--from", "first", type=DAY, required=True, help="First day.")
+@click.option("--to", "last", type=DAY, required=True, help="Last day, inclusive.")
+@_reports_errors
+def backfill(source: Path | None, first: datetime, last: datetime) -> None:
+    """From landed files to scores for a range of days; with --source, land the files of a foreign folder first."""
+    if last < first:
+        raise ValueError(f"--to: expected a day not before --from ({first.date()}), found {last.date()}")
+    if source is not None:
+        from pipeline_assets.adapters.delivery import deliver
+        from pipeline_assets.adapters.stores import open_stores
+        from pipeline_assets.settings import read_settings
+
+        settings = read_settings()
+        deliver(source, open_stores(settings.data_root).landing, settings.params.ingestion, first.date(), last.date())
+    _run_chains(first.date(), last.date())
+
+
+@commands.command()
+@click.argument("statement")
+@click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_reports_errors
+def sql(statement: str, style: str) -> None:
+    """Ask the lake with one SQL statement; each table is a view, with `date` for its partitions."""
+    import polars as pl
+
+    from pipeline_assets.adapters.sql import query
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.settings import read_settings
+
+    stores = open_stores(read_settings().data_root)
+    frame = query(stores.tables, statement)
+    if style == "table":
+        with pl.Config(
+            tbl_rows=100, tbl_cols=-1, tbl_hide_column_data_types=True, fmt_str_lengths=60, tbl_width_chars=200
+        ):
+            click.echo(frame)
+    else:
+        click.echo(frame.write_csv() if style == "csv" else frame.write_ndjson(), nl=False)
+
+
+@commands.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=3000, show_default=True)
+@_reports_errors
+def ui(host: str, port: int) -> None:
+    """Dagster's web UI, with the daemon that runs schedules, sensors and backfills, on the persistent instance."""
+    from pipeline_assets.commands.chains import prepare_home
+    from pipeline_assets.settings import read_settings
+
+    home = prepare_home(read_settings().data_root)
+    click.echo(f"http://{host}:{port} (instance in {home}; Ctrl-C stops it)")
+    command = [str(Path(sys.executable).with_name("dagster")), "dev", "--host", host, "--port", str(port)]
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
+    root = Path(__file__).parents[1]
+    raise SystemExit(
+        subprocess.run([*command, "-w", "workspace.yaml"], env=environment, cwd=root, check=False).returncode
+    )
+
+
+def _yesterday() -> date:
+    return datetime.now(UTC).date() - timedelta(days=1)
+
+
+def _simulate(last: date) -> None:
+    from pipeline_assets.commands.simulation import simulate_until
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    simulate_until(settings, last, click.echo)
+
+
+def _run_chains(first: date, last: date) -> None:
+    from pipeline_assets.commands.chains import Chains, prepare_home
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    prepare_home(settings.data_root)
+    from pipeline_assets.definitions import build_definitions
+
+    chains = Chains(build_definitions(settings), click.echo)
+    chains.run_daily(("ingestion", "features"), first, last)
+    chains.run_weekly(first, last)
+    chains.run_daily(("scoring", "monitoring"), first, last)

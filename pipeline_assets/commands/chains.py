@@ -1,0 +1,95 @@
+"""Running the daily and the weekly chain in this process, on the persistent Dagster instance of a data root."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "dagster.yaml"
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+
+
+class ChainFailedError(RuntimeError):
+    """A run of a chain failed; the message names the step, the run and the reason."""
+
+
+def prepare_home(data_root: str) -> Path:
+    """The folder of the Dagster instance: ``DAGSTER_HOME``, or else ``dagster`` inside a local data root.
+
+    The instance is made here, by one process, before a web server and a daemon open it together: SQLite's tables
+    must not be created twice at once.
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or _default_home(data_root)).absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists() and _CONFIG.exists():
+        shutil.copyfile(_CONFIG, home / "dagster.yaml")
+    os.environ["DAGSTER_HOME"] = str(home)
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        instance.get_runs_count()
+    return home
+
+
+def _default_home(data_root: str) -> Path:
+    return Path(".dagster") if data_root.startswith("s3://") else Path(data_root, "dagster")
+
+
+class Chains:
+    """Runs parts of the daily and the weekly chain over a range of partitions, each part as one recorded run."""
+
+    def __init__(self, definitions: "dg.Definitions", say: Callable[[str], None]) -> None:
+        """Run the jobs of ``definitions`` on the instance of ``DAGSTER_HOME``; ``say`` hears of the progress."""
+        self._definitions = definitions
+        self._say = say
+
+    def run_daily(self, groups: Sequence[str], first: date, last: date) -> None:
+        """Materialize the daily assets of ``groups`` for the days from ``first`` to ``last``, both inclusive."""
+        self._run("daily", groups, first, last, "days", (last - first).days + 1)
+
+    def run_weekly(self, first: date, last: date) -> None:
+        """Materialize training set, model, evaluation and release of the weeks that begin from ``first`` to ``last``."""
+        keys = self._definitions.resolve_job_def("weekly").partitions_def
+        assert keys is not None
+        weeks = [date.fromisoformat(key) for key in keys.get_partition_keys()]
+        due = [week for week in weeks if first <= week <= last]
+        if due:
+            self._run("weekly", ("models", "release"), due[0], due[-1], "weeks", len(due))
+
+    def _run(self, job_name: str, groups: Sequence[str], first: date, last: date, unit: str, count: int) -> None:
+        import dagster as dg
+
+        job = self._definitions.resolve_job_def(job_name)
+        selected = dg.AssetSelection.groups(*groups).resolve(self._definitions.resolve_asset_graph())
+        tags = {"dagster/asset_partition_range_start": f"{first}", "dagster/asset_partition_range_end": f"{last}"}
+        started = time.monotonic()
+        self._say(f"{', '.join(groups)}: {count} {unit} from {first} to {last} ...")
+        with ExitStack() as stack:
+            instance = stack.enter_context(dg.DagsterInstance.get())
+            result = job.execute_in_process(
+                instance=instance,
+                asset_selection=sorted(selected),
+                tags=tags,
+                run_config=_QUIET,
+                raise_on_error=False,
+            )
+        if not result.success:
+            raise ChainFailedError(_explain(job_name, result))
+        self._say(f"    done in {time.monotonic() - started:.1f} s")
+
+
+def _explain(job_name: str, result: "dg.ExecuteInProcessResult") -> str:
+    lines = [f"the {job_name} chain failed in run {result.run_id}; nothing after the failed step was made"]
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error is not None:
+            error = event.step_failure_data.error
+            cause = error.cause or error
+            lines.append(f"  {event.step_key}: {cause.message.strip()}")
+    return "\n".join(lines)

@@ -1,0 +1,93 @@
+"""Ingestion: landed files become validated rows, all of them accounted for."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+
+from pipeline_assets.adapters import stages
+from pipeline_assets.contracts.tables import CHARGEBACKS, LEDGER, QUARANTINE, TRANSACTIONS
+from pipeline_assets.defs.partitions import Calendar, days_before
+from pipeline_assets.defs.reporting import describe_columns, report, report_check
+from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
+
+_GROUP = "ingestion"
+# Order of the results: what depends on its own past comes first.
+_TABLES = (TRANSACTIONS, CHARGEBACKS, QUARANTINE, LEDGER)
+
+
+def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
+    """The ingestion assets and their checks."""
+    # A row that repeats one of an earlier day is recognised there. Only the two feeds declare it: a dependency of the
+    # other two tables on them would make Dagster backfill each in a run of its own.
+    past = {
+        table.name: [dg.AssetDep(table.name, partition_mapping=days_before(max_lateness_days))]
+        for table in (TRANSACTIONS, CHARGEBACKS)
+    }
+
+    @dg.multi_asset(
+        name="ingest",
+        specs=[
+            dg.AssetSpec(
+                table.name,
+                deps=past.get(table.name, []),
+                group_name=_GROUP,
+                owners=OWNERS,
+                description=table.description,
+                kinds={"polars", "parquet"},
+                code_version="1",
+                metadata=describe_columns(table),
+            )
+            for table in _TABLES
+        ],
+        partitions_def=calendar.daily,
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        can_subset=True,
+    )
+    def ingest(
+        context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        days = calendar.days(list(context.partition_keys))
+        made = list(stages.ingest(stores, params, days))
+        for table in _TABLES:
+            if dg.AssetKey(table.name) in context.selected_asset_keys:
+                yield report(context, table.name, [one for one in made if one.name == table.name])
+
+    @dg.asset_check(
+        asset=LEDGER.name,
+        blocking=True,
+        partitions_def=calendar.daily,
+        description="Every landed row is in the feed's table, in quarantine, or counted as a duplicate: recounted from the files.",
+    )
+    def rows_are_conserved(
+        context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> dg.AssetCheckResult:
+        findings = {day: stages.find_lost_rows(stores, params, day) for day in _days(calendar, context)}
+        return report_check(context, LEDGER.name, "rows_are_conserved", findings)
+
+    @dg.asset_check(
+        asset=QUARANTINE.name,
+        blocking=True,
+        partitions_def=calendar.daily,
+        description="Few rows are malformed: a warning below the stated share, above it the partition is held.",
+    )
+    def quarantine_share_is_low(
+        context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> dg.AssetCheckResult:
+        findings = {day: stages.find_quarantine_share(stores, params, day) for day in _days(calendar, context)}
+        return report_check(context, QUARANTINE.name, "quarantine_share_is_low", findings)
+
+    @dg.asset_check(
+        asset=TRANSACTIONS.name,
+        partitions_def=calendar.daily,
+        description="Files arrived on this day. A day without any is no error: the pipeline goes on with what it has.",
+    )
+    def files_arrived(context: dg.AssetCheckExecutionContext, stores: StoresResource) -> dg.AssetCheckResult:
+        findings = {day: stages.find_absent_input(stores, day) for day in _days(calendar, context)}
+        return report_check(context, TRANSACTIONS.name, "files_arrived", findings)
+
+    return dg.Definitions(assets=[ingest], asset_checks=[rows_are_conserved, quarantine_share_is_low, files_arrived])
+
+
+def _days(calendar: Calendar, context: dg.AssetCheckExecutionContext) -> list[date]:
+    return calendar.days(list(context.op_execution_context.partition_keys))

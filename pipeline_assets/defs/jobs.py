@@ -1,0 +1,120 @@
+"""Jobs, schedules and the sensor: the daily and the weekly chain, and what sets them going."""
+
+import json
+from datetime import UTC, date, timedelta
+from typing import Final
+
+import dagster as dg
+
+from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.defs.partitions import Calendar
+from pipeline_assets.defs.resources import StoresResource
+
+DAILY_GROUPS: Final = ("ingestion", "features", "scoring", "monitoring")
+WEEKLY_GROUPS: Final = ("models", "release")
+_DAYS_WATCHED: Final = 31  # how far back the sensor looks for files; older ones are landed with a backfill
+_MAX_REQUESTS_A_TICK: Final = 7  # the rest comes with the next ticks
+
+
+def build(calendar: Calendar) -> dg.Definitions:
+    """The two chains as jobs, their schedules, and the sensor on the landing zone."""
+    daily = dg.define_asset_job(
+        "daily",
+        selection=dg.AssetSelection.groups(*DAILY_GROUPS),
+        partitions_def=calendar.daily,
+        description="One day: ingest what landed, build its features, decide on its payments, measure.",
+    )
+    weekly = dg.define_asset_job(
+        "weekly",
+        selection=dg.AssetSelection.groups(*WEEKLY_GROUPS),
+        partitions_def=calendar.weekly,
+        description="One week: train on all mature history, evaluate against the champion, decide on the release.",
+    )
+    return dg.Definitions(
+        jobs=[daily, weekly],
+        schedules=[_daily_schedule(calendar, daily), _weekly_schedule(calendar, weekly)],
+        sensors=[_transactions_landed(calendar, daily)],
+    )
+
+
+def _daily_schedule(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    @dg.schedule(
+        name="daily_at_five",
+        job=job,
+        cron_schedule="0 5 * * *",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="Yesterday, if no landed file has set it going before: the day closes even when nothing came.",
+    )
+    def daily_at_five(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        yesterday = (context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)).isoformat()
+        if not calendar.daily.has_partition_key(yesterday):
+            return dg.SkipReason(f"{yesterday} lies outside the history that is configured")
+        if yesterday in context.instance.get_materialized_partitions(dg.AssetKey("scores")):
+            return dg.SkipReason(f"{yesterday} has its scores already")
+        return dg.RunRequest(run_key=f"daily-{yesterday}", partition_key=yesterday)
+
+    return daily_at_five
+
+
+def _weekly_schedule(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    first = date.fromisoformat(calendar.weekly.get_first_partition_key() or "1970-01-04")
+
+    @dg.schedule(
+        name="weekly_at_six",
+        job=job,
+        cron_schedule=f"0 6 * * {first.isoweekday() % 7}",
+        execution_timezone="UTC",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description="The model of the week that begins today, an hour after the last day before it was closed.",
+    )
+    def weekly_at_six(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        today = context.scheduled_execution_time.astimezone(UTC).date().isoformat()
+        if not calendar.weekly.has_partition_key(today):
+            return dg.SkipReason(f"{today} begins no week of the history that is configured")
+        return dg.RunRequest(run_key=f"weekly-{today}", partition_key=today)
+
+    return weekly_at_six
+
+
+def _transactions_landed(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="transactions_landed",
+        job=job,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Files landed, or changed, on a day: run that day's chain.",
+    )
+    def transactions_landed(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult:
+        seen = _read_cursor(context)
+        known = set(calendar.daily.get_partition_keys()[-_DAYS_WATCHED:])
+        found = {
+            day.isoformat(): stores.landing.digest(day)
+            for day in stores.landing.days(Feed.TRANSACTIONS)
+            if day.isoformat() in known
+        }
+        if seen is None:
+            # The first tick: what is there and ingested is not news, what is there and not ingested is.
+            done = context.instance.get_materialized_partitions(dg.AssetKey("transactions"))
+            seen = {day: digest for day, digest in found.items() if day in done}
+        news = [day for day in sorted(found) if seen.get(day) != found[day]][:_MAX_REQUESTS_A_TICK]
+        cursor = {day: seen[day] for day in seen if day in known} | {day: found[day] for day in news}
+        if not news:
+            return dg.SensorResult(skip_reason=f"nothing new in {len(found)} days", cursor=json.dumps(cursor))
+        requests = [dg.RunRequest(run_key=f"landed-{day}-{found[day]}", partition_key=day) for day in news]
+        return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
+
+    return transactions_landed
+
+
+def _read_cursor(context: dg.SensorEvaluationContext) -> dict[str, str] | None:
+    if context.cursor is None:
+        return None
+    try:
+        cursor = json.loads(context.cursor)
+    except ValueError:
+        cursor = None
+    if not isinstance(cursor, dict):
+        context.log.warning("the cursor is not readable (%r): starting anew", context.cursor[:80])
+        return None
+    return {str(day): str(digest) for day, digest in cursor.items()}

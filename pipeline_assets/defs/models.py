@@ -1,0 +1,106 @@
+"""Models, weekly by as-of day: the training set, the model trained on it, and its evaluation."""
+
+import dagster as dg
+
+from pipeline_assets.adapters import stages
+from pipeline_assets.contracts.tables import (
+    CHARGEBACKS,
+    CUSTOMER_FEATURES_TABLE,
+    MODEL_EVALUATION,
+    TERMINAL_FEATURES_TABLE,
+    TRAINING_SET,
+    TRANSACTIONS,
+)
+from pipeline_assets.defs.partitions import Calendar, weeks_before
+from pipeline_assets.defs.reporting import describe_columns, report, report_check
+from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
+
+_GROUP = "models"
+MODEL = "fraud_model"
+
+
+def build(calendar: Calendar, history_weeks: int, compared_models: int) -> dg.Definitions:
+    """The weekly chain up to the evaluation, with its checks."""
+    weekly = {
+        "partitions_def": calendar.weekly,
+        "backfill_policy": dg.BackfillPolicy.single_run(),
+        "group_name": _GROUP,
+        "owners": OWNERS,
+        "code_version": "1",
+    }
+    history = weeks_before(history_weeks)
+
+    @dg.asset(
+        name=TRAINING_SET.name,
+        deps=[
+            dg.AssetDep(source.name, partition_mapping=history)
+            for source in (TRANSACTIONS, CHARGEBACKS, CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
+        ],
+        kinds={"polars", "parquet"},
+        description=TRAINING_SET.description,
+        metadata=describe_columns(TRAINING_SET),
+        **weekly,
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> dg.MaterializeResult[None]:
+        weeks = calendar.days(list(context.partition_keys))
+        return report(context, TRAINING_SET.name, stages.build_training_sets(stores, params, weeks))
+
+    @dg.asset(
+        name=MODEL,
+        deps=[TRAINING_SET.name],
+        kinds={"lightgbm"},
+        description="Gradient-boosted trees, fitted to every mature payment; trained with exact-resume checkpoints.",
+        **weekly,
+    )
+    def fraud_model(
+        context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> dg.MaterializeResult[None]:
+        weeks = calendar.days(list(context.partition_keys))
+        return report(context, MODEL, stages.train_models(stores, params, weeks))
+
+    # The models of earlier weeks stand in the table as well, so that the release can look up its champion there.
+    rivals = dg.TimeWindowPartitionMapping(start_offset=-compared_models - 1)
+
+    @dg.asset(
+        name=MODEL_EVALUATION.name,
+        deps=[TRAINING_SET.name, dg.AssetDep(MODEL, partition_mapping=rivals)],
+        kinds={"scikitlearn", "parquet"},
+        description=MODEL_EVALUATION.description,
+        metadata=describe_columns(MODEL_EVALUATION),
+        **weekly,
+    )
+    def model_evaluation(
+        context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> dg.MaterializeResult[None]:
+        weeks = calendar.days(list(context.partition_keys))
+        return report(context, MODEL_EVALUATION.name, stages.evaluate_models(stores, params, weeks))
+
+    @dg.asset_check(
+        asset=TRAINING_SET.name,
+        blocking=True,
+        partitions_def=calendar.weekly,
+        description="No row is younger than the label delay, and no label was reported on or after the as-of day.",
+    )
+    def labels_are_mature(
+        context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource
+    ) -> dg.AssetCheckResult:
+        weeks = calendar.days(list(context.op_execution_context.partition_keys))
+        findings = {week: stages.find_label_leaks(stores, params, week) for week in weeks}
+        return report_check(context, TRAINING_SET.name, "labels_are_mature", findings)
+
+    @dg.asset_check(
+        asset=MODEL,
+        blocking=True,
+        partitions_def=calendar.weekly,
+        description="The model file is the one that was trained, loads, and scores payments between 0 and 1.",
+    )
+    def model_loads(context: dg.AssetCheckExecutionContext, stores: StoresResource) -> dg.AssetCheckResult:
+        weeks = calendar.days(list(context.op_execution_context.partition_keys))
+        findings = {week: stages.find_broken_model(stores, week) for week in weeks}
+        return report_check(context, MODEL, "model_loads", findings)
+
+    return dg.Definitions(
+        assets=[training_set, fraud_model, model_evaluation], asset_checks=[labels_are_mature, model_loads]
+    )

@@ -1,0 +1,10 @@
+"""What the assets are given: the stores they read and write, and the parameters."""
+
+import dagster as dg
+
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.settings import Params
+
+StoresResource = dg.ResourceParam[Stores]
+ParamsResource = dg.ResourceParam[Params]
+OWNERS = ["team:fraud-data"]
