@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
