@@ -9,6 +9,13 @@ from pipeline_assets.core.features.inputs import (
     add_clock_features,
     make_model_inputs,
 )
-from pipeline_assets.core.features.tables import compute_features
+from pipeline_assets.core.features.tables import FeatureTables, compute_features
 
-__all__ = ["MODEL_FEATURES", "RARE_TAIL_FEATURES", "add_clock_features", "compute_features", "make_model_inputs"]
+__all__ = [
+    "MODEL_FEATURES",
+    "RARE_TAIL_FEATURES",
+    "FeatureTables",
+    "add_clock_features",
+    "compute_features",
+    "make_model_inputs",
+]

@@ -1,6 +1,7 @@
 """Transactions and chargebacks in, the two feature tables out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from pipeline_assets.contracts.features import BASE_WINDOWS_DAYS, CUSTOMER_FEATURES, TERMINAL_FEATURES, Entity, Feature
+from pipeline_assets.contracts.features import BASE_WINDOWS_DAYS, CUSTOMER_FEATURES, TERMINAL_FEATURES, Feature
 
 if TYPE_CHECKING:  # numba takes half a second to import: only who computes pays
     from pipeline_assets.core.features.history import History
@@ -16,13 +17,20 @@ if TYPE_CHECKING:  # numba takes half a second to import: only who computes pays
 Columns = Mapping[str, npt.NDArray[Any]]
 
 
+@dataclass(frozen=True)
+class FeatureTables:
+    """One row a transaction in each: ``arrival_date`` and the columns of the table of that name."""
+
+    customer: pl.DataFrame
+    terminal: pl.DataFrame
+
+
 def compute_features(
     transactions: pl.DataFrame,
     chargebacks: pl.DataFrame,
     first: date,
     last: date,
-    entities: Collection[Entity] = tuple(Entity),
-) -> dict[Entity, pl.DataFrame]:
+) -> FeatureTables:
     """Compute the features of all transactions that arrived from ``first`` to ``last``.
 
     The result for a day depends on the HISTORY_DAYS + MAX_LATENESS_DAYS before it and on the day itself only: whatever
@@ -33,11 +41,9 @@ def compute_features(
         chargebacks: Likewise.
         first: First day of arrival.
         last: Last day of arrival.
-        entities: Whose features; one alone costs less.
 
     Returns:
-        For each entity ``arrival_date`` and the columns of its table, one row a transaction, in the order
-        (arrival_date, transaction_id).
+        The two tables, their rows in the order (arrival_date, transaction_id).
 
     Raises:
         ValueError: A row arrived before its event or more than MAX_LATENESS_DAYS after it.
@@ -45,24 +51,21 @@ def compute_features(
     from pipeline_assets.core.features.history import build_history
 
     history = build_history(transactions, chargebacks, first, last)
-    customers = _compute_customers(history, only_frauds=Entity.CUSTOMER not in entities)
-    tables = {}
-    if Entity.CUSTOMER in entities:
-        tables[Entity.CUSTOMER] = _make_table(history, customers, CUSTOMER_FEATURES)
-    if Entity.TERMINAL in entities:
-        terminals = _compute_terminals(history, customers["customer_amount_ratio"])
-        tables[Entity.TERMINAL] = _make_table(history, terminals, TERMINAL_FEATURES)
-    return tables
+    customers = _compute_customers(history)
+    terminals = _compute_terminals(history, customers["customer_amount_ratio"])
+    return FeatureTables(
+        customer=_make_table(history, customers, CUSTOMER_FEATURES),
+        terminal=_make_table(history, terminals, TERMINAL_FEATURES),
+    )
 
 
-def _compute_customers(history: "History", *, only_frauds: bool) -> Columns:
+def _compute_customers(history: "History") -> Columns:
     from pipeline_assets.core.features import customer
     from pipeline_assets.core.features.kernels import DAY_US, NEVER
 
     rows = history.walk("customer_id")
     # Terminals ask of each fraud, wanted or not, whether its amount was usual for the customer.
-    frauds = rows.reported != NEVER
-    needed = frauds if only_frauds else rows.wanted | frauds
+    needed = rows.wanted | (rows.reported != NEVER)
     counts, totals, statistics = customer.walk_customers(
         rows.starts, needed, rows.time, rows.arrival, rows.lateness, rows.amount, rows.reported, rows.report_day,
         np.array(BASE_WINDOWS_DAYS, np.int64) * DAY_US,

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from pipeline_assets.contracts.features import Entity
 from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE
-from pipeline_assets.core.features import compute_features
+from pipeline_assets.core.features import FeatureTables, compute_features
 
 START = date(2026, 1, 1)
 DAY = timedelta(days=1)
@@ -128,29 +127,26 @@ def frame_of(items: list[Any], kind: type) -> pl.DataFrame:
     return pl.DataFrame([vars(item) for item in items], {f: types[t] for f, t in kind.__annotations__.items()})
 
 
-Tables = dict[Entity, pl.DataFrame]
+def compute(world: World, first: date, last: date) -> FeatureTables:
+    return compute_features(frame_of(world.payments, Payment), frame_of(world.reports, Report), first, last)
 
 
-def compute(world: World, first: date, last: date, entities: tuple[Entity, ...] = tuple(Entity)) -> Tables:
-    return compute_features(frame_of(world.payments, Payment), frame_of(world.reports, Report), first, last, entities)
+EVERY_ROW = pl.lit(True)
 
 
-def assert_same(left: Tables, right: Tables) -> None:
-    for entity in Entity:
-        assert_frame_equal(left[entity], right[entity], check_exact=True)
+def assert_same(left: FeatureTables, right: FeatureTables, rows: pl.Expr = EVERY_ROW) -> None:
+    for mine, other in ((left.customer, right.customer), (left.terminal, right.terminal)):
+        assert_frame_equal(mine.filter(rows), other.filter(rows), check_exact=True)
 
 
-def refer(world: World, first: date, last: date) -> Tables:
+def refer(world: World, first: date, last: date) -> FeatureTables:
     wanted = [p for p in world.payments if first <= p.arrival_date <= last]
     wanted.sort(key=lambda p: (p.arrival_date, p.transaction_id))
-    table = {Entity.CUSTOMER: CUSTOMER_FEATURES_TABLE, Entity.TERMINAL: TERMINAL_FEATURES_TABLE}
-    say = {Entity.CUSTOMER: world.customer_features, Entity.TERMINAL: world.terminal_features}
-    return {
-        entity: pl.DataFrame(
-            [say[entity](p) for p in wanted], {"arrival_date": pl.Date, **table[entity].empty().schema}
-        )
-        for entity in Entity
-    }
+    customer, terminal = CUSTOMER_FEATURES_TABLE.empty().schema, TERMINAL_FEATURES_TABLE.empty().schema
+    return FeatureTables(
+        pl.DataFrame([world.customer_features(p) for p in wanted], {"arrival_date": pl.Date, **customer}),
+        pl.DataFrame([world.terminal_features(p) for p in wanted], {"arrival_date": pl.Date, **terminal}),
+    )
 
 
 # Whole and half days, so that ties and the ends of windows are common; few entities, so that histories are long.
@@ -224,10 +220,8 @@ def test_what_arrives_later_never_changes_past_features(world: World, days: int)
 def test_what_happens_later_never_changes_past_features(world: World, data: st.DataObject) -> None:
     now = data.draw(st.sampled_from(world.payments))
     past = World([p for p in world.payments if p <= now], [r for r in world.reports if r.reported_at <= now.event_time])
-    whole, cut = compute(world, START, END), compute(past, START, END)
-    for entity in Entity:
-        mine = pl.col("transaction_id") == now.transaction_id
-        assert_frame_equal(whole[entity].filter(mine), cut[entity].filter(mine), check_exact=True)
+    mine = pl.col("transaction_id") == now.transaction_id
+    assert_same(compute(world, START, END), compute(past, START, END), mine)
 
 
 @LAW
@@ -248,9 +242,7 @@ def test_a_day_alone_from_its_92_partitions_equals_the_day_within_a_range(seed: 
             [p for p in world.payments if day - 91 * DAY <= p.arrival_date <= day],
             [r for r in world.reports if day - 91 * DAY <= r.arrival_date <= day],
         )
-        alone = compute(window, day, day)
-        for entity in Entity:
-            assert_frame_equal(alone[entity], within[entity].filter(pl.col("arrival_date") == day), check_exact=True)
+        assert_same(compute(window, day, day), within, pl.col("arrival_date") == day)
 
 
 @LAW
@@ -258,14 +250,8 @@ def test_a_day_alone_from_its_92_partitions_equals_the_day_within_a_range(seed: 
 def test_batch_equals_one_by_one(world: World) -> None:
     batch = compute(world, START, END)
     days = [compute(world, day, day) for day in sorted({p.arrival_date for p in world.payments})]
-    assert_same(batch, {entity: pl.concat([tables[entity] for tables in days]) for entity in Entity})
-
-
-@LAW
-@given(worlds())
-def test_an_entity_alone_equals_both_together(world: World) -> None:
-    alone = compute(world, START, END, (Entity.CUSTOMER,)) | compute(world, START, END, (Entity.TERMINAL,))
-    assert_same(alone, compute(world, START, END))
+    together = FeatureTables(pl.concat([day.customer for day in days]), pl.concat([day.terminal for day in days]))
+    assert_same(batch, together)
 
 
 def test_a_range_without_payments_gives_empty_tables_of_the_right_types() -> None:
@@ -277,8 +263,8 @@ def test_a_range_without_payments_gives_empty_tables_of_the_right_types() -> Non
 @given(worlds())
 def test_the_tables_satisfy_their_contracts(world: World) -> None:
     tables = compute(world, START, END)
-    CUSTOMER_FEATURES_TABLE.schema.validate(tables[Entity.CUSTOMER].drop("arrival_date"))
-    TERMINAL_FEATURES_TABLE.schema.validate(tables[Entity.TERMINAL].drop("arrival_date"))
+    CUSTOMER_FEATURES_TABLE.schema.validate(tables.customer.drop("arrival_date"))
+    TERMINAL_FEATURES_TABLE.schema.validate(tables.terminal.drop("arrival_date"))
 
 
 @pytest.mark.parametrize("lateness", [-1, 8])
