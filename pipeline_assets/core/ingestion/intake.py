@@ -1,0 +1,219 @@
+"""The intake of one day: which landed rows are kept, which are quarantined and why, which came before."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+import polars as pl
+
+from pipeline_assets.contracts.tables import LEDGER, QUARANTINE
+from pipeline_assets.contracts.vocabularies import Feed, FileStatus, Reason
+from pipeline_assets.core.ingestion.judging import Fault, Judged, judge_rows
+from pipeline_assets.core.ingestion.mapping import (
+    TABLE_OF_FEED,
+    TIME_COLUMN_OF_FEED,
+    IngestionParams,
+    choose_mapping,
+)
+from pipeline_assets.core.ingestion.reading import RawFile, Refusal, find_format, read_file, render_rows, shorten
+
+_ID: Final = "transaction_id"
+_DUPLICATE: Final = "duplicate"  # beside the reason codes, as an outcome of a row
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """A file as it lies in the landing zone: its name and its bytes."""
+
+    name: str
+    content: bytes
+
+
+@dataclass(frozen=True)
+class DayIntake:
+    """What became of everything that landed on one day.
+
+    Attributes:
+        kept: By feed, the rows that are accepted: the feed's table, sorted by its order.
+        quarantine: The table ``quarantine``.
+        ledger: The table ``ledger``: for each file, landed = kept + quarantined + duplicate.
+    """
+
+    kept: Mapping[Feed, pl.DataFrame]
+    quarantine: pl.DataFrame
+    ledger: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file, read: ``raw`` and ``judged`` are None where it was refused or repeated."""
+
+    name: str
+    md5: str
+    status: FileStatus
+    n_rows: int
+    faults: tuple[Fault, ...] = ()
+    raw: RawFile | None = None
+    judged: Judged | None = None
+
+
+def ingest_day(
+    files: Mapping[Feed, Sequence[LandedFile]], recent: Mapping[Feed, pl.DataFrame], day: date, params: IngestionParams
+) -> DayIntake:
+    """Judge every row that landed on ``day``; each ends as kept, quarantined or duplicate, in exactly one of them.
+
+    A row is accepted if every column parses, its time lies in [day - ``max_lateness_days``, day + 1), and no other row
+    of its id came first. The order is: earlier days, then the files of the day by name, then the rows of a file; the
+    order in which files are passed is irrelevant. A repeat (same id, same content) is a duplicate, late or not; another
+    content under the id of an accepted row is quarantined as ``id_reused``. Rows with faults take no part in this: a
+    good row after a bad one of the same id is kept. A file whose bytes came earlier on the day, in the same format and
+    under another name, is a duplicate as a whole.
+
+    Repeats of earlier days are found in ``recent`` alone, and it is enough: a row that was kept on day A has a time
+    before A + 1, so that its repeat after day A + ``max_lateness_days`` is too late and goes to quarantine. (What is
+    not found is an id used again, with another content and a new time, more than ``max_lateness_days`` later.)
+
+    Args:
+        files: The landed files of the day, by feed; a feed may be absent.
+        recent: The kept rows of the ``max_lateness_days`` days before ``day``, by feed, in the order of the days.
+        day: The day on which the files landed.
+        params: What is expected and tolerated.
+    """
+    kept: dict[Feed, pl.DataFrame] = {}
+    quarantine, ledger = [QUARANTINE.empty()], [LEDGER.empty()]
+    for feed, table in TABLE_OF_FEED.items():
+        read = _read_files(feed, files.get(feed, ()), params)
+        settled = _settle(feed, read, recent.get(feed, table.empty()), day, params)
+        read = [_add_faults(feed, file, settled, number, day, params) for number, file in enumerate(read)]
+        kept[feed] = settled.filter(pl.col("outcome").is_null()).select(table.columns).sort(table.order)
+        quarantine += [_build_quarantine(feed, file) for file in read]
+        ledger.append(_build_ledger(feed, read, settled))
+    return DayIntake(kept, pl.concat(quarantine).sort(QUARANTINE.order, nulls_last=False), pl.concat(ledger))
+
+
+def _read_files(feed: Feed, files: Sequence[LandedFile], params: IngestionParams) -> list[_File]:
+    read: list[_File] = []
+    seen: dict[tuple[str, str], int] = {}
+    for file in sorted(files, key=lambda one: one.name):
+        md5 = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
+        mapping = choose_mapping(file.name, params.mapping_of(feed))
+        # The same bytes mean the same rows only if they are read in the same way.
+        key = (f"{md5} {mapping}", find_format(file.name))
+        if key in seen:
+            read.append(_File(file.name, md5, FileStatus.REPEATED, seen[key]))
+            continue
+        raw = read_file(file.name, file.content, mapping)
+        seen[key] = raw.n_rows
+        if isinstance(raw, Refusal):
+            fault = Fault(None, raw.reasons, raw.problem, None)
+            read.append(_File(file.name, md5, FileStatus.REFUSED, raw.n_rows, (fault,)))
+        else:
+            judged = judge_rows(raw, feed, mapping)
+            read.append(_File(file.name, md5, FileStatus.ACCEPTED, raw.n_rows, tuple(judged.faults), raw, judged))
+    return read
+
+
+def _settle(feed: Feed, files: list[_File], recent: pl.DataFrame, day: date, params: IngestionParams) -> pl.DataFrame:
+    """The clean rows of all files in order, with ``file`` (its number) and ``outcome``: null is kept."""
+    table, time = TABLE_OF_FEED[feed], TIME_COLUMN_OF_FEED[feed]
+    empty = table.empty().with_columns(position=pl.lit(0, pl.Int64), row_number=pl.lit(0, pl.Int64)).clear()
+    parts = [
+        (empty if file.judged is None else file.judged.values.filter(file.judged.is_clean)).with_columns(
+            file=pl.lit(number, pl.Int64)
+        )
+        for number, file in enumerate(files)
+    ]
+    rows = pl.concat([empty.with_columns(file=pl.lit(0, pl.Int64)), *parts], rechunk=True)
+    first, end = _find_window(day, params)
+    before = _match(rows, recent, table.columns)
+    rows = rows.with_columns(
+        outcome=pl.when(before == "same").then(pl.lit(_DUPLICATE))
+        .when(pl.col(time) < first).then(pl.lit(Reason.TOO_LATE.value))
+        .when(pl.col(time) >= end).then(pl.lit(Reason.IN_FUTURE.value))
+        .when(before == "other").then(pl.lit(Reason.ID_REUSED.value))
+    ).with_row_index("order")  # fmt: skip
+    left = rows.filter(pl.col("outcome").is_null())
+    winners = left.unique(_ID, keep="first", maintain_order=True)
+    if winners.height == left.height:
+        return rows
+    losers = left.join(winners.select("order"), on="order", how="anti", maintain_order="left")
+    codes = _match(losers, winners, table.columns).replace_strict(
+        ["same", "other"], [_DUPLICATE, Reason.ID_REUSED.value], return_dtype=pl.String
+    )
+    return rows.with_columns(rows["outcome"].scatter(losers["order"], codes))
+
+
+def _find_window(day: date, params: IngestionParams) -> tuple[datetime, datetime]:
+    midnight = datetime.combine(day, datetime.min.time(), UTC)
+    return midnight - timedelta(days=params.max_lateness_days), midnight + timedelta(days=1)
+
+
+def _match(rows: pl.DataFrame, others: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """For each of ``rows``: ``same`` or ``other`` content under its id among ``others``; null where the id is new."""
+    content = [name for name in columns if name != _ID]
+    known = (
+        others.select(columns)
+        .join(rows.select(_ID), on=_ID, how="semi")
+        .unique(_ID, keep="first", maintain_order=True)
+        .with_columns(is_known=pl.lit(value=True))
+    )
+    found = rows.select(columns).join(known, on=_ID, how="left", maintain_order="left", suffix="_known")
+    is_same = pl.all_horizontal(pl.col(name) == pl.col(f"{name}_known") for name in content)
+    return found.select(
+        match=pl.when(pl.col("is_known")).then(pl.when(is_same).then(pl.lit("same")).otherwise(pl.lit("other")))
+    )["match"]
+
+
+def _add_faults(
+    feed: Feed, file: _File, settled: pl.DataFrame, number: int, day: date, params: IngestionParams
+) -> _File:
+    refused = settled.filter((pl.col("file") == number) & (pl.col("outcome") != _DUPLICATE))
+    if refused.is_empty() or file.raw is None:
+        return file
+    time = TIME_COLUMN_OF_FEED[feed]
+    first, end = _find_window(day, params)
+    expected = {
+        Reason.TOO_LATE: f"{time}: expected {first:%Y-%m-%dT%H:%M:%SZ} or later",
+        Reason.IN_FUTURE: f"{time}: expected a time before {end:%Y-%m-%dT%H:%M:%SZ}",
+        Reason.ID_REUSED: f"{_ID}: expected an id that no other row has, or a row with the same content",
+    }
+    received = render_rows(file.raw, refused["position"].to_list())
+    faults = list(file.faults)
+    for row, text in zip(refused.iter_rows(named=True), received, strict=True):
+        reason = Reason(row["outcome"])
+        found = shorten(row[_ID]) if reason is Reason.ID_REUSED else f"{row[time]:%Y-%m-%dT%H:%M:%S.%fZ}"
+        faults.append(Fault(row["row_number"], (reason,), f"{expected[reason]}, found {found}", text))
+    return replace(file, faults=tuple(faults))
+
+
+def _build_quarantine(feed: Feed, file: _File) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "feed": [feed.value] * len(file.faults),
+            "source_file": [file.name] * len(file.faults),
+            "row_number": [fault.row_number for fault in file.faults],
+            "reasons": [sorted(reason.value for reason in fault.reasons) for fault in file.faults],
+            "problems": [fault.problems for fault in file.faults],
+            "received": [fault.received for fault in file.faults],
+        },
+        schema=QUARANTINE.empty().schema,
+    )
+
+
+def _build_ledger(feed: Feed, files: list[_File], settled: pl.DataFrame) -> pl.DataFrame:
+    outcomes = settled.group_by("file").agg(
+        kept=pl.col("outcome").is_null().sum(), duplicate=(pl.col("outcome") == _DUPLICATE).sum()
+    )
+    counts = {number: (kept, duplicate) for number, kept, duplicate in outcomes.iter_rows()}
+    rows = []
+    for number, file in enumerate(files):
+        kept, duplicate = counts.get(number, (0, 0))
+        quarantined = len(file.faults)
+        if file.status is FileStatus.REFUSED:
+            quarantined = file.n_rows  # its one entry stands for all its rows
+        elif file.status is FileStatus.REPEATED:
+            duplicate = file.n_rows
+        rows.append((feed.value, file.name, file.md5, file.status.value, file.n_rows, kept, quarantined, duplicate))
+    return pl.DataFrame(rows, schema=LEDGER.empty().schema, orient="row")

@@ -1,0 +1,174 @@
+"""csv and jsonl as they really come: quoted, ragged, in the wrong encoding, cut short.
+
+Every value is read as text, so that no number passes through a float.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Collection
+from typing import Any, Final
+
+import polars as pl
+
+from pipeline_assets.contracts.vocabularies import Reason
+from pipeline_assets.core.ingestion.mapping import AmountColumn, FeedMapping, TimeColumn, list_sources
+from pipeline_assets.core.ingestion.reading import BOM, BrokenRow, RawFile, Refusal, number_rows, shorten
+
+_LONGEST_FIELD: Final = 2**31 - 1  # Python's own limit of 128 KiB would refuse a whole file for one field
+
+
+def read_csv(content: bytes) -> RawFile | Refusal:
+    """A csv file with a header: comma, double quotes, UTF-8, any line end.
+
+    Empty fields are missing values and blank lines are no rows. Rows with too few or too many fields, and rows that are
+    no UTF-8, are broken. An opening quote that is never closed takes all that follows into its row (RFC 4180).
+    """
+    body = content.removeprefix(BOM)
+    return _read_plain_csv(body.replace(b"\r\n", b"\n")) or _read_any_csv(body)
+
+
+def _read_plain_csv(body: bytes) -> RawFile | None:
+    """The fast way, for a file in which every line is a row of the right length and nothing is quoted; else None."""
+    if b'"' in body or b"\r" in body or b"\n\n" in body or body.startswith(b"\n"):
+        return None
+    lines = body.count(b"\n") + (not body.endswith(b"\n"))
+    first = body.partition(b"\n")[0]
+    if body.count(b",") != lines * first.count(b","):
+        return None
+    try:
+        header = first.decode().split(",")
+        frame = pl.read_csv(io.BytesIO(body), infer_schema=False, quote_char=None)
+    except (UnicodeDecodeError, pl.exceptions.PolarsError):
+        return None  # no UTF-8, or one row too long and another too short: to be read row by row
+    if frame.height != lines - 1 or len(set(header)) < len(header):
+        return None
+    return RawFile(frame.rename(dict(zip(frame.columns, header, strict=True))), number_rows(frame.height))
+
+
+def _read_any_csv(body: bytes) -> RawFile | Refusal:
+    csv.field_size_limit(_LONGEST_FIELD)
+    # surrogateescape keeps what is no UTF-8, so that only the rows concerned are broken.
+    reader = csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline=""))
+    header, *records = [record for record in reader if record]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    if not _is_encodable(header):
+        problem = "columns: expected UTF-8 text in the first line, found other bytes"
+        return Refusal((Reason.WRONG_ENCODING,), problem, len(records))
+    if twice:
+        problem = f"columns: expected each name once, found more than once: {', '.join(map(shorten, twice))}"
+        return Refusal((Reason.MALFORMED,), problem, len(records))
+    broken = [row for number, record in enumerate(records, 1) if (row := _find_broken(number, record, header))]
+    skipped = {row.row_number for row in broken}
+    numbers = [number for number in range(1, len(records) + 1) if number not in skipped]
+    columns = list(zip(*(records[number - 1] for number in numbers), strict=True)) or [()] * len(header)
+    series = [pl.Series(name, list(values), dtype=pl.String) for name, values in zip(header, columns, strict=True)]
+    frame = pl.DataFrame(series).with_columns(pl.when(pl.all() != "").then(pl.all()))
+    return RawFile(frame, pl.Series(numbers, dtype=pl.Int64), tuple(broken))
+
+
+def _find_broken(number: int, record: list[str], header: list[str]) -> BrokenRow | None:
+    if len(record) != len(header):
+        problem = f"row: expected {len(header)} fields, found {len(record)}"
+        return BrokenRow(number, Reason.MALFORMED, problem, json.dumps(record))
+    if not _is_encodable(record):
+        received = json.dumps(dict(zip(header, record, strict=True)))
+        return BrokenRow(number, Reason.WRONG_ENCODING, "row: expected UTF-8, found other bytes", received)
+    return None
+
+
+def _is_encodable(values: Collection[str]) -> bool:
+    try:
+        "".join(values).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _Fraction(str):
+    """A JSON number with a fraction or an exponent, as written."""
+
+    __slots__ = ()
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) != len(pairs):
+        raise ValueError("a key more than once")
+    return row
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_refuse_repeated_keys, parse_int=str, parse_float=_Fraction, parse_constant=_Fraction
+)
+
+
+def read_jsonl(body: bytes, mapping: FeedMapping) -> RawFile:
+    """A file of one JSON object a line, in UTF-8; blank lines are no rows."""
+    sources = list_sources(mapping)
+    takes_fraction = {
+        source: isinstance(getattr(mapping, name), (AmountColumn, TimeColumn)) for name, source in sources.items()
+    }
+    known = {*takes_fraction, *mapping.ignored_columns}
+    rows: list[dict[str, Any]] = []
+    lines: list[str] = []
+    numbers: list[int] = []
+    broken: list[BrokenRow] = []
+    present = (line for line in body.split(b"\n") if line.strip())
+    for number, line in enumerate(present, 1):
+        row = _read_line(number, line, takes_fraction, known)
+        if isinstance(row, BrokenRow):
+            broken.append(row)
+        else:
+            rows.append(row)
+            lines.append(line.decode().strip())
+            numbers.append(number)
+    frame = pl.DataFrame({name: _column(rows, name) for name in sorted(known)})
+    return RawFile(frame, pl.Series(numbers, dtype=pl.Int64), tuple(broken), tuple(lines))
+
+
+def _column(rows: list[dict[str, Any]], name: str) -> pl.Series:
+    values = [row.get(name) for row in rows]
+    return pl.Series(name, [v if v is None or type(v) is str else _as_text(v) for v in values], dtype=pl.String)
+
+
+def _as_text(value: Any) -> str:
+    return str(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _read_line(
+    number: int, line: bytes, takes_fraction: dict[str, bool], known: set[str]
+) -> dict[str, Any] | BrokenRow:
+    try:
+        text = line.decode().strip()
+        row = _DECODER.decode(text)
+    except UnicodeDecodeError:
+        shown = json.dumps(line.decode("utf-8", "surrogateescape"))
+        return BrokenRow(number, Reason.WRONG_ENCODING, "row: expected UTF-8, found other bytes", shown)
+    except (ValueError, RecursionError) as error:
+        problem = f"row: expected a JSON object, found text that is none ({str(error)[:120]})"
+        return BrokenRow(number, Reason.MALFORMED, problem, json.dumps(line.decode()))
+    if type(row) is not dict:
+        return BrokenRow(number, Reason.MALFORMED, f"row: expected a JSON object, found {shorten(text)}", text)
+    fault = _find_structural_fault(row, takes_fraction, known)
+    if fault is None and "\\ud" in text.lower() and not _is_encodable([_as_text(v) for v in row.values()]):
+        fault = Reason.WRONG_ENCODING, "row: expected text, found half of a surrogate pair"
+    return row if fault is None else BrokenRow(number, *fault, text)
+
+
+def _find_structural_fault(
+    row: dict[str, Any], takes_fraction: dict[str, bool], known: set[str]
+) -> tuple[Reason, str] | None:
+    if not row.keys() <= known:
+        names = ", ".join(shorten(name) for name in sorted(row.keys() - known))
+        return Reason.EXTRA_COLUMN, f"row: found the keys {names}, neither mapped nor in ignored_columns"
+    for source, may_be_fraction in takes_fraction.items():
+        value = row.get(source)
+        if value is None or type(value) is str or (may_be_fraction and type(value) is _Fraction):
+            continue
+        found = shorten(_as_text(value))
+        return (
+            Reason.WRONG_TYPE,
+            f"{source}: expected text or {'a number' if may_be_fraction else 'an integer'}, found {found}",
+        )
+    return None
