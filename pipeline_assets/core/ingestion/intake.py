@@ -14,6 +14,7 @@ from pipeline_assets.core.ingestion.judging import Fault, Judged, judge_rows
 from pipeline_assets.core.ingestion.mapping import (
     TABLE_OF_FEED,
     TIME_COLUMN_OF_FEED,
+    FeedMapping,
     IngestionParams,
     choose_mapping,
 )
@@ -95,12 +96,12 @@ def ingest_day(
 
 def _read_files(feed: Feed, files: Sequence[LandedFile], params: IngestionParams) -> list[_File]:
     read: list[_File] = []
-    seen: dict[tuple[str, str], int] = {}
+    seen: dict[tuple[str, str, FeedMapping], int] = {}
     for file in sorted(files, key=lambda one: one.name):
         md5 = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
         mapping = choose_mapping(file.name, params.mapping_of(feed))
         # The same bytes mean the same rows only if they are read in the same way.
-        key = (f"{md5} {mapping}", find_format(file.name))
+        key = (md5, find_format(file.name), mapping)
         if key in seen:
             read.append(_File(file.name, md5, FileStatus.REPEATED, seen[key]))
             continue

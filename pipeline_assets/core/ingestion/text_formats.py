@@ -47,10 +47,7 @@ def _read_plain_csv(body: bytes) -> RawFile | None:
 
 
 def _read_any_csv(body: bytes) -> RawFile | Refusal:
-    csv.field_size_limit(_LONGEST_FIELD)
-    # surrogateescape keeps what is no UTF-8, so that only the rows concerned are broken.
-    reader = csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline=""))
-    header, *records = [record for record in reader if record]
+    header, *records = read_records(body)
     twice = sorted({name for name in header if header.count(name) > 1})
     if not _is_encodable(header):
         problem = "columns: expected UTF-8 text in the first line, found other bytes"
@@ -65,6 +62,13 @@ def _read_any_csv(body: bytes) -> RawFile | Refusal:
     series = [pl.Series(name, list(values), dtype=pl.String) for name, values in zip(header, columns, strict=True)]
     frame = pl.DataFrame(series).with_columns(pl.when(pl.all() != "").then(pl.all()))
     return RawFile(frame, pl.Series(numbers, dtype=pl.Int64), tuple(broken))
+
+
+def read_records(body: bytes) -> list[list[str]]:
+    """The records of a csv file, header included, without blank lines; bytes that are no UTF-8 as lone surrogates."""
+    csv.field_size_limit(_LONGEST_FIELD)
+    reader = csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline=""))
+    return [record for record in reader if record]
 
 
 def _find_broken(number: int, record: list[str], header: list[str]) -> BrokenRow | None:
