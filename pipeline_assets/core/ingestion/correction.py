@@ -22,7 +22,8 @@ from pipeline_assets.core.ingestion.mapping import (
     choose_mapping,
     list_sources,
 )
-from pipeline_assets.core.ingestion.reading import RawFile, Refusal, number_rows, read_file
+from pipeline_assets.core.ingestion.raw import RawFile, Refusal, number_rows
+from pipeline_assets.core.ingestion.reading import read_file
 
 # Beside our own columns, a file of rows to correct says where each row came from and what was wrong with it.
 CONTEXT_COLUMNS: Final = ("date", "source_file", "row_number", "reasons", "problems", "received")

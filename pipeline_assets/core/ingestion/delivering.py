@@ -11,7 +11,8 @@ import polars as pl
 from pipeline_assets.contracts.tables import CHARGEBACKS
 from pipeline_assets.core.ingestion.judging import parse_columns
 from pipeline_assets.core.ingestion.mapping import IngestionParams, LabelColumn
-from pipeline_assets.core.ingestion.reading import BOM, RawFile, Refusal, find_format, read_file
+from pipeline_assets.core.ingestion.raw import BOM, RawFile, Refusal
+from pipeline_assets.core.ingestion.reading import find_format, read_file
 from pipeline_assets.core.ingestion.text_formats import read_records
 
 

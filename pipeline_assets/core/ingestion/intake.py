@@ -18,7 +18,8 @@ from pipeline_assets.core.ingestion.mapping import (
     IngestionParams,
     choose_mapping,
 )
-from pipeline_assets.core.ingestion.reading import RawFile, Refusal, find_format, read_file, render_rows, shorten
+from pipeline_assets.core.ingestion.raw import RawFile, Refusal, render_rows, shorten
+from pipeline_assets.core.ingestion.reading import find_format, read_file
 
 _ID: Final = "transaction_id"
 _DUPLICATE: Final = "duplicate"  # beside the reason codes, as an outcome of a row
@@ -91,7 +92,7 @@ def ingest_day(
         kept[feed] = settled.filter(pl.col("outcome").is_null()).select(table.columns).sort(table.order)
         quarantine += [_build_quarantine(feed, file) for file in read]
         ledger.append(_build_ledger(feed, read, settled))
-    return DayIntake(kept, pl.concat(quarantine).sort(QUARANTINE.order, nulls_last=False), pl.concat(ledger))
+    return DayIntake(kept, pl.concat(quarantine).sort(QUARANTINE.order), pl.concat(ledger).sort(LEDGER.order))
 
 
 def _read_files(feed: Feed, files: Sequence[LandedFile], params: IngestionParams) -> list[_File]:

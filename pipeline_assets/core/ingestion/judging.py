@@ -7,7 +7,7 @@ import polars as pl
 from pipeline_assets.contracts.vocabularies import Feed, Reason
 from pipeline_assets.core.ingestion.columns import Parsed
 from pipeline_assets.core.ingestion.mapping import TABLE_OF_FEED, AmountColumn, FeedMapping, TimeColumn, list_sources
-from pipeline_assets.core.ingestion.reading import RawFile, render_rows, show_values
+from pipeline_assets.core.ingestion.raw import RawFile, render_rows, show_values
 from pipeline_assets.core.ingestion.times import parse_times
 from pipeline_assets.core.ingestion.values import parse_amounts, parse_ids
 

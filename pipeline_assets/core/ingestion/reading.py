@@ -5,62 +5,17 @@ go on.
 """
 
 import io
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 
 from pipeline_assets.contracts.vocabularies import Reason
 from pipeline_assets.core.ingestion.mapping import FeedMapping, list_sources
-from pipeline_assets.core.ingestion.times import MAX_MICROSECONDS, MIN_MICROSECONDS
+from pipeline_assets.core.ingestion.raw import BOM, RawFile, Refusal, number_rows, shorten
+from pipeline_assets.core.ingestion.text_formats import read_csv, read_jsonl
 
-BOM: Final = b"\xef\xbb\xbf"
 FORMATS: Final = ("csv", "jsonl", "parquet")
 _PARQUET_MAGIC: Final = b"PAR1"
-_SHOWN_CHARACTERS: Final = 80  # of a value in an error: enough to recognise it
-
-
-@dataclass(frozen=True)
-class BrokenRow:
-    """A row that is no row of the file's columns: its number, why, and the row as received, as JSON."""
-
-    row_number: int
-    reason: Reason
-    problem: str
-    received: str
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """The rows of a file.
-
-    Attributes:
-        frame: The well-formed rows in the source's columns: text (csv, jsonl) or the file's types (parquet).
-        numbers: The number of each of them among the file's data rows, from 1.
-        broken: The other rows.
-        lines: The rows of ``frame`` as received, where that is not what ``frame`` shows (jsonl).
-    """
-
-    frame: pl.DataFrame
-    numbers: pl.Series
-    broken: tuple[BrokenRow, ...] = ()
-    lines: tuple[str, ...] | None = None
-
-    @property
-    def n_rows(self) -> int:
-        """All rows of the file."""
-        return self.frame.height + len(self.broken)
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a whole file was refused: reason codes, a text for a person, and its number of rows (0 if unknown)."""
-
-    reasons: tuple[Reason, ...]
-    problem: str
-    n_rows: int = 0
 
 
 def find_format(name: str) -> str:
@@ -74,8 +29,6 @@ def read_file(name: str, content: bytes, mapping: FeedMapping) -> RawFile | Refu
     A csv or parquet file must have the mapped columns, in any order, and may have the ignored ones, but no others. The
     lines of a jsonl file are judged one by one: an absent key is a missing value, an unknown key an extra column.
     """
-    from pipeline_assets.core.ingestion.text_formats import read_csv, read_jsonl
-
     kind = find_format(name)
     if kind not in FORMATS:
         return Refusal((Reason.UNKNOWN_FORMAT,), f"name: expected .{', .'.join(FORMATS)}, found {shorten(name)}")
@@ -91,8 +44,8 @@ def _refuse_parquet(kind: str, content: bytes) -> Refusal | None:
     return _unreadable(f"expected {kind} text, found a parquet file") if content.startswith(_PARQUET_MAGIC) else None
 
 
-def _unreadable(problem: str) -> Refusal:
-    return Refusal((Reason.UNREADABLE,), f"file: {problem}")
+def _unreadable(problem: str, n_rows: int = 0) -> Refusal:
+    return Refusal((Reason.UNREADABLE,), f"file: {problem}", n_rows)
 
 
 def _read_parquet(content: bytes) -> RawFile | Refusal:
@@ -100,13 +53,16 @@ def _read_parquet(content: bytes) -> RawFile | Refusal:
         frame = pl.read_parquet(io.BytesIO(content), hive_partitioning=False)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         # A file cut short, another format under this name, rotten bytes: polars may even panic (2.1) on the last.
-        return _unreadable(f"expected a parquet file, found {shorten(str(error))}")
+        return _unreadable(f"expected a parquet file, found {shorten(str(error))}", _count_in_footer(content))
     return RawFile(frame, number_rows(frame.height))
 
 
-def number_rows(count: int) -> pl.Series:
-    """1, 2, ... ``count``."""
-    return pl.int_range(1, count + 1, dtype=pl.Int64, eager=True)
+def _count_in_footer(content: bytes) -> int:
+    """How many rows a parquet file says it has, if its footer at least can be read; else 0."""
+    try:
+        return int(pl.scan_parquet(io.BytesIO(content)).select(pl.len()).collect().item())
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return 0
 
 
 def _check_columns(raw: RawFile, mapping: FeedMapping) -> RawFile | Refusal:
@@ -124,48 +80,3 @@ def _check_columns(raw: RawFile, mapping: FeedMapping) -> RawFile | Refusal:
         return raw
     reasons = (Reason.MISSING_COLUMN,) * bool(missing) + (Reason.EXTRA_COLUMN,) * bool(extra)
     return Refusal(reasons, "; ".join(problems), raw.n_rows)
-
-
-def shorten(value: str) -> str:
-    """A value for an error message: quoted, one line, its beginning only."""
-    if len(value) <= _SHOWN_CHARACTERS:
-        return repr(value)
-    return f"{value[:_SHOWN_CHARACTERS]!r}... ({len(value)} characters)"
-
-
-def show_values(series: pl.Series) -> list[str]:
-    """The values of a source column for an error message."""
-    return ["nothing" if value is None else shorten(str(value)) for value in _plain(series).to_list()]
-
-
-def render_rows(raw: RawFile, positions: Sequence[int]) -> list[str]:
-    """The rows at ``positions`` of ``raw.frame`` as received, each as JSON."""
-    if raw.lines is not None:
-        return [raw.lines[position] for position in positions]
-    picked = raw.frame[list(positions)]
-    plain = pl.DataFrame({series.name: _plain(series) for series in picked}) if picked.height else picked
-    return [json.dumps(row, ensure_ascii=False, default=str) for row in plain.to_dicts()]
-
-
-def _plain(series: pl.Series) -> pl.Series:
-    """The column in types that JSON holds exactly: other numbers and times as text."""
-    dtype = series.dtype
-    if isinstance(dtype, pl.Datetime):
-        per_micro = {"ms": 1_000, "us": 1, "ns": 1}[dtype.time_unit or "us"]
-        lower, upper = MIN_MICROSECONDS // per_micro, MAX_MICROSECONDS // per_micro
-        counts = series.to_physical()
-        shown = counts.is_between(lower, upper)
-        times = pl.select(pl.when(shown).then(series)).to_series().cast(pl.String)
-        return pl.select(pl.when(shown).then(times).otherwise(counts.cast(pl.String))).to_series()
-    if dtype.is_float():
-        infinite = series.is_nan() | series.is_infinite()
-        return series if not infinite.any() else series.cast(pl.String)
-    if dtype == pl.Binary:
-        return pl.Series([_plain_bytes(value) for value in series.to_list()], dtype=pl.String)
-    if dtype.is_nested():
-        return pl.Series([json.dumps(value, default=str) for value in series.to_list()], dtype=pl.String)
-    return series.cast(pl.String) if dtype.is_decimal() or dtype.base_type() in (pl.Categorical, pl.Enum) else series
-
-
-def _plain_bytes(value: bytes | None) -> Any:
-    return None if value is None else value.decode("utf-8", "backslashreplace")

@@ -13,7 +13,7 @@ import polars as pl
 
 from pipeline_assets.contracts.vocabularies import Reason
 from pipeline_assets.core.ingestion.mapping import AmountColumn, FeedMapping, TimeColumn, list_sources
-from pipeline_assets.core.ingestion.reading import BOM, BrokenRow, RawFile, Refusal, number_rows, shorten
+from pipeline_assets.core.ingestion.raw import BOM, BrokenRow, RawFile, Refusal, number_rows, shorten
 
 _LONGEST_FIELD: Final = 2**31 - 1  # Python's own limit of 128 KiB would refuse a whole file for one field
 
