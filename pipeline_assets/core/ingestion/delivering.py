@@ -13,7 +13,7 @@ from pipeline_assets.core.ingestion.judging import parse_columns
 from pipeline_assets.core.ingestion.mapping import IngestionParams, LabelColumn
 from pipeline_assets.core.ingestion.raw import BOM, RawFile, Refusal
 from pipeline_assets.core.ingestion.reading import find_format, read_file
-from pipeline_assets.core.ingestion.text_formats import read_records
+from pipeline_assets.core.ingestion.text_formats import iterate_records
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def _pick_rows(name: str, content: bytes, raw: RawFile, day_of_row: dict[int, da
 
 
 def _pick_csv_rows(content: bytes, day_of_row: dict[int, date], day: date | None) -> bytes:
-    header, *records = read_records(content.removeprefix(BOM))
+    header, *records = iterate_records(content.removeprefix(BOM))
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)

@@ -6,7 +6,7 @@ Every value is read as text, so that no number passes through a float.
 import csv
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 import polars as pl
@@ -47,28 +47,36 @@ def _read_plain_csv(body: bytes) -> RawFile | None:
 
 
 def _read_any_csv(body: bytes) -> RawFile | Refusal:
-    header, *records = read_records(body)
+    records = iterate_records(body)
+    header = next(records)
     twice = sorted({name for name in header if header.count(name) > 1})
     if not _is_encodable(header):
         problem = "columns: expected UTF-8 text in the first line, found other bytes"
-        return Refusal((Reason.WRONG_ENCODING,), problem, len(records))
+        return Refusal((Reason.WRONG_ENCODING,), problem, sum(1 for _ in records))
     if twice:
         problem = f"columns: expected each name once, found more than once: {', '.join(map(shorten, twice))}"
-        return Refusal((Reason.MALFORMED,), problem, len(records))
-    broken = [row for number, record in enumerate(records, 1) if (row := _find_broken(number, record, header))]
-    skipped = {row.row_number for row in broken}
-    numbers = [number for number in range(1, len(records) + 1) if number not in skipped]
-    columns = list(zip(*(records[number - 1] for number in numbers), strict=True)) or [()] * len(header)
-    series = [pl.Series(name, list(values), dtype=pl.String) for name, values in zip(header, columns, strict=True)]
+        return Refusal((Reason.MALFORMED,), problem, sum(1 for _ in records))
+    # Columns of text rather than a list of rows: a million small lists would keep Python's garbage collector busy.
+    columns: list[list[str]] = [[] for _ in header]
+    numbers: list[int] = []
+    broken: list[BrokenRow] = []
+    for number, record in enumerate(records, 1):
+        row = _find_broken(number, record, header)
+        if row is not None:
+            broken.append(row)
+            continue
+        numbers.append(number)
+        for column, value in zip(columns, record, strict=True):
+            column.append(value)
+    series = [pl.Series(name, values, dtype=pl.String) for name, values in zip(header, columns, strict=True)]
     frame = pl.DataFrame(series).with_columns(pl.when(pl.all() != "").then(pl.all()))
     return RawFile(frame, pl.Series(numbers, dtype=pl.Int64), tuple(broken))
 
 
-def read_records(body: bytes) -> list[list[str]]:
+def iterate_records(body: bytes) -> Iterator[list[str]]:
     """The records of a csv file, header included, without blank lines; bytes that are no UTF-8 as lone surrogates."""
     csv.field_size_limit(_LONGEST_FIELD)
-    reader = csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline=""))
-    return [record for record in reader if record]
+    return filter(None, csv.reader(io.StringIO(body.decode("utf-8", "surrogateescape"), newline="")))
 
 
 def _find_broken(number: int, record: list[str], header: list[str]) -> BrokenRow | None:
@@ -109,31 +117,33 @@ _DECODER: Final = json.JSONDecoder(
 
 def read_jsonl(body: bytes, mapping: FeedMapping) -> RawFile:
     """A file of one JSON object a line, in UTF-8; blank lines are no rows."""
-    sources = list_sources(mapping)
-    takes_fraction = {
-        source: isinstance(getattr(mapping, name), (AmountColumn, TimeColumn)) for name, source in sources.items()
-    }
-    known = {*takes_fraction, *mapping.ignored_columns}
-    rows: list[dict[str, Any]] = []
+    accepted = {source: _list_accepted(getattr(mapping, name)) for name, source in list_sources(mapping).items()}
+    names = [*accepted, *mapping.ignored_columns]
+    columns: list[list[str | None]] = [[] for _ in names]
     lines: list[str] = []
     numbers: list[int] = []
     broken: list[BrokenRow] = []
     present = (line for line in body.split(b"\n") if line.strip())
     for number, line in enumerate(present, 1):
-        row = _read_line(number, line, takes_fraction, known)
+        row = _read_line(number, line, accepted, mapping.ignored_columns)
         if isinstance(row, BrokenRow):
             broken.append(row)
-        else:
-            rows.append(row)
-            lines.append(line.decode().strip())
-            numbers.append(number)
-    frame = pl.DataFrame({name: _column(rows, name) for name in sorted(known)})
+            continue
+        lines.append(row[0])
+        numbers.append(number)
+        for name, column in zip(names, columns, strict=True):
+            value = row[1].get(name)
+            column.append(value if value is None or type(value) is str else _as_text(value))
+    frame = pl.DataFrame(
+        [pl.Series(name, column, dtype=pl.String) for name, column in zip(names, columns, strict=True)]
+    )
     return RawFile(frame, pl.Series(numbers, dtype=pl.Int64), tuple(broken), tuple(lines))
 
 
-def _column(rows: list[dict[str, Any]], name: str) -> pl.Series:
-    values = [row.get(name) for row in rows]
-    return pl.Series(name, [v if v is None or type(v) is str else _as_text(v) for v in values], dtype=pl.String)
+def _list_accepted(spec: object) -> frozenset[type]:
+    """The types of JSON values, as the decoder gives them, that a column may hold; integers come as text."""
+    takes_fraction = isinstance(spec, (AmountColumn, TimeColumn))
+    return frozenset({str, type(None), _Fraction} if takes_fraction else {str, type(None)})
 
 
 def _as_text(value: Any) -> str:
@@ -141,8 +151,8 @@ def _as_text(value: Any) -> str:
 
 
 def _read_line(
-    number: int, line: bytes, takes_fraction: dict[str, bool], known: set[str]
-) -> dict[str, Any] | BrokenRow:
+    number: int, line: bytes, accepted: dict[str, frozenset[type]], ignored: Collection[str]
+) -> tuple[str, dict[str, Any]] | BrokenRow:
     try:
         text = line.decode().strip()
         row = _DECODER.decode(text)
@@ -154,25 +164,22 @@ def _read_line(
         return BrokenRow(number, Reason.MALFORMED, problem, json.dumps(line.decode()))
     if type(row) is not dict:
         return BrokenRow(number, Reason.MALFORMED, f"row: expected a JSON object, found {shorten(text)}", text)
-    fault = _find_structural_fault(row, takes_fraction, known)
-    if fault is None and "\\ud" in text.lower() and not _is_encodable([_as_text(v) for v in row.values()]):
+    fault = _find_structural_fault(row, accepted, ignored)
+    if fault is None and "\\u" in text and not _is_encodable([_as_text(value) for value in row.values()]):
         fault = Reason.WRONG_ENCODING, "row: expected text, found half of a surrogate pair"
-    return row if fault is None else BrokenRow(number, *fault, text)
+    return (text, row) if fault is None else BrokenRow(number, *fault, text)
 
 
 def _find_structural_fault(
-    row: dict[str, Any], takes_fraction: dict[str, bool], known: set[str]
+    row: dict[str, Any], accepted: dict[str, frozenset[type]], ignored: Collection[str]
 ) -> tuple[Reason, str] | None:
-    if not row.keys() <= known:
-        names = ", ".join(shorten(name) for name in sorted(row.keys() - known))
+    extra = row.keys() - accepted.keys() - set(ignored) if row.keys() != accepted.keys() else None
+    if extra:
+        names = ", ".join(shorten(name) for name in sorted(extra))
         return Reason.EXTRA_COLUMN, f"row: found the keys {names}, neither mapped nor in ignored_columns"
-    for source, may_be_fraction in takes_fraction.items():
+    for source, types in accepted.items():
         value = row.get(source)
-        if value is None or type(value) is str or (may_be_fraction and type(value) is _Fraction):
-            continue
-        found = shorten(_as_text(value))
-        return (
-            Reason.WRONG_TYPE,
-            f"{source}: expected text or {'a number' if may_be_fraction else 'an integer'}, found {found}",
-        )
+        if type(value) not in types:
+            expected = "text or a number" if _Fraction in types else "text or an integer"
+            return Reason.WRONG_TYPE, f"{source}: expected {expected}, found {shorten(_as_text(value))}"
     return None
