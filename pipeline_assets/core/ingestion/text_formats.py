@@ -23,6 +23,7 @@ def read_csv(content: bytes) -> RawFile | Refusal:
 
     Empty fields are missing values and blank lines are no rows. Rows with too few or too many fields, and rows that are
     no UTF-8, are broken. An opening quote that is never closed takes all that follows into its row (RFC 4180).
+    What cannot be seen: a file that was cut off within its last value, because many files end without a line end.
     """
     body = content.removeprefix(BOM)
     return _read_plain_csv(body.replace(b"\r\n", b"\n")) or _read_any_csv(body)
