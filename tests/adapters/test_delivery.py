@@ -139,7 +139,7 @@ def test_delivering_again_or_in_parts_lands_the_same_files(source: Path, landing
 def test_rows_whose_day_cannot_be_told_land_with_the_most_of_their_file(source: Path, landing: LandingZone) -> None:
     header = b"TRANSACTION_ID,TX_DATETIME,CUSTOMER_ID,TERMINAL_ID,TX_AMOUNT\n"
     rows = [b"1,2018-04-01 10:00:00,1,2,3", b"2,2018-04-02 10:00:00,1,2,3", b"3,2018-04-02 11:00:00,1,2,3"]
-    (source / "a.csv").write_bytes(header + b"\n".join([*rows, b"4,never,1,2,3", b"ragged", b"5,\xe9,1,2,3"]))
+    (source / "a.csv").write_bytes(header + b"\n".join([b"4,never,1,2,3", *rows, b"ragged", b"5,\xe9,1,2,3"]))
     done = deliver(source, landing, PARAMS, FIRST, FIRST + timedelta(days=1))
     assert done.rows == 6
     second = landing.read_day(FIRST + timedelta(days=1))

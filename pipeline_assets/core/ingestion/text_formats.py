@@ -70,8 +70,7 @@ def _read_any_csv(body: bytes) -> RawFile | Refusal:
         for column, value in zip(columns, record, strict=True):
             column.append(value)
     series = [pl.Series(name, values, dtype=pl.String) for name, values in zip(header, columns, strict=True)]
-    frame = pl.DataFrame(series).with_columns(pl.when(pl.all() != "").then(pl.all()))
-    return RawFile(frame, pl.Series(numbers, dtype=pl.Int64), tuple(broken))
+    return RawFile(pl.DataFrame(series), pl.Series(numbers, dtype=pl.Int64), tuple(broken))
 
 
 def iterate_records(body: bytes) -> Iterator[list[str]]:
