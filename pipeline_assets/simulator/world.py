@@ -3,6 +3,7 @@
 Every day is a pure function of (parameters, day): history never changes when a later day is simulated.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -191,7 +192,8 @@ class World:
 
 def _build_grid(params: WorldParams) -> _Grid:
     x, y = draws.draw_uniforms(params.seed, draws.TERMINAL_PLACES, params.n_terminals, 2) * MAP_SIDE
-    n_cells = max(1, int(2 * MAP_SIDE / params.radius))  # a cell is at least half a radius wide
+    finest = 2 * MAP_SIDE / params.radius  # a cell is at least half a radius wide, and holds a terminal on average
+    n_cells = max(1, int(min(finest, math.sqrt(params.n_terminals))))
     scale = n_cells / MAP_SIDE
     column, line = (np.minimum((axis * scale).astype(np.int64), n_cells - 1) for axis in (x, y))
     cell = line * n_cells + column
