@@ -84,11 +84,14 @@ def test_a_training_that_was_killed_again_and_again_ends_in_the_same_bytes(
     assert (kills, ended.resumed_from, ended.text) == (7, 35, whole.text)
 
 
-def test_features_that_never_occur_together_do_not_spoil_the_resume(rows: pl.DataFrame) -> None:
+def test_features_that_hardly_ever_occur_together_do_not_spoil_the_resume(
+    make_training_set: Callable[[int], pl.DataFrame],
+) -> None:
     # LightGBM would put these three into one bundle, and the rows in which two of them meet would lose a value.
+    rows = make_training_set(20_000)
     sparse = np.zeros((3, rows.height))
     for number in range(3):
-        sparse[number, 400 * number : 400 * number + 401] = np.arange(401) % 8 + 1
+        sparse[number, 1000 * number : 1000 * number + 1001] = np.arange(1001) % 8 + 1
     odds = -3 + sparse[0] - sparse[1] + sparse[2]
     frame = rows.with_columns(
         customer_outlier_count_7d=pl.Series(sparse[0]).cast(pl.Int64),
