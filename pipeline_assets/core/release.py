@@ -96,7 +96,8 @@ def read_entry(content: bytes) -> ReleaseEntry:
     try:
         return _ADAPTER.validate_json(content)
     except ValidationError as error:
-        raise ReleaseEntryError(f"expected an entry of the release log as JSON, found: {error}") from error
+        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise ReleaseEntryError(f"expected an entry of the release log as JSON, found {found}") from error
 
 
 def find_entry_in_force(entries: Iterable[ReleaseEntry], moment: datetime) -> ReleaseEntry | None:
