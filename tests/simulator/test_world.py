@@ -147,6 +147,14 @@ def test_every_fraud_and_nothing_else_is_reported_between_one_and_seven_days_lat
     assert mature.join(large.chargebacks, on="transaction_id", how="anti").is_empty()
 
 
+@pytest.mark.parametrize("delay", [3.0, 7.0])
+def test_with_equal_bounds_every_fraud_is_reported_after_exactly_that_delay(delay: float) -> None:
+    happened = make_world(report_delay_min_days=delay, report_delay_max_days=delay).simulate(day(0), day(60))
+    reports = happened.chargebacks.join(happened.transactions, on="transaction_id")
+    assert reports.height > 50
+    assert set(reports["reported_at"] - reports["event_time"]) == {timedelta(days=delay)}
+
+
 def test_ids_rise_with_time_and_tell_nothing_of_fraud(large: Simulation) -> None:
     ids = large.transactions["transaction_id"]
     assert ids.is_sorted()
