@@ -181,7 +181,7 @@ def _route(
     periods = payments.with_columns(period=period).partition_by("period", as_dict=True, include_key=False)
     for (number,), group in periods.items():
         entry = find_entry_in_force(entries, starts[int(number) - 1]) if number else None
-        if entry is None or entry.canary is None or entry.canary_share == 0:
+        if entry is None or entry.canary is None:
             yield group, _find_route(entry, models, (Rung.CHAMPION, Rung.BACKUP))
             continue
         chosen = choose_canary_customers(group["customer_id"], entry.canary, entry.canary_share)

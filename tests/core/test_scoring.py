@@ -208,6 +208,11 @@ def test_the_decision_is_the_one_with_the_least_expected_cost(
     assert found["decision"].to_list() == expected
 
 
+def test_of_equal_costs_the_milder_decision_is_taken(payments: pl.DataFrame, models: dict[str, FraudModel]) -> None:
+    useless_review = DecisionParams(review_cost_cents=0, review_detection_share=0)
+    assert "review" not in score(payments, [entry()], models, useless_review)["decision"].to_list()
+
+
 def test_reasons_are_the_strongest_contributions_summed_by_code(
     payments: pl.DataFrame, models: dict[str, FraudModel]
 ) -> None:

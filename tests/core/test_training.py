@@ -89,15 +89,17 @@ def test_features_that_hardly_ever_occur_together_do_not_spoil_the_resume(
 ) -> None:
     # LightGBM would put these three into one bundle, and the rows in which two of them meet would lose a value.
     rows = make_training_set(20_000)
-    sparse = np.zeros((3, rows.height))
+    random = np.random.default_rng(1)
+    sparse, places = np.zeros((3, rows.height)), random.permutation(rows.height)
     for number in range(3):
-        sparse[number, 1000 * number : 1000 * number + 1001] = np.arange(1001) % 8 + 1
+        sparse[number, places[1000 * number : 1000 * number + 1001]] = random.integers(1, 9, 1001)
     odds = -3 + sparse[0] - sparse[1] + sparse[2]
     frame = rows.with_columns(
+        event_time=pl.lit(datetime(2026, 1, 7, 12, tzinfo=UTC)),  # neither night nor weekend: these hinder the bundle
         customer_outlier_count_7d=pl.Series(sparse[0]).cast(pl.Int64),
         terminal_fraud_run=pl.Series(sparse[1]).cast(pl.Int64),
         terminal_ordinary_fraud_run=pl.Series(sparse[2]).cast(pl.Int64),
-        is_fraud=pl.Series(np.random.default_rng(1).random(rows.height) < 1 / (1 + np.exp(-odds))),
+        is_fraud=pl.Series(random.random(rows.height) < 1 / (1 + np.exp(-odds))),
     )
     shelf = Shelf(4)
     with pytest.raises(Killed):
