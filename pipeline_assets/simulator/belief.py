@@ -126,9 +126,8 @@ def _learn(belief: Any, weight: float) -> None:
 def _blame_customer(compromised: float, book: Any, rules: Any, j: int) -> float:
     """Probability that payment ``j`` is a fraud for its amount or its customer, from its amount; no label is used."""
     stolen = rules.share * compromised
-    large = 1.0 - stolen if book.is_large[j] else 0.0
-    fraud = stolen * book.ratio[j]
-    return (fraud + large) / (fraud + 1.0 - stolen)  # type: ignore[no-any-return]
+    fraud, own = stolen * book.ratio[j], 1.0 - stolen
+    return (fraud + (own if book.is_large[j] else 0.0)) / (fraud + own)  # type: ignore[no-any-return]
 
 
 @njit(inline="always")
@@ -238,7 +237,7 @@ def _believe(chain: Any, entity: int, i: int, book: Any, rules: Any, belief: Any
             at += 1
         if weight != 1.0:
             _learn(belief, weight)
-    return 1.0 - belief[0]  # type: ignore[no-any-return]
+    return max(1.0 - belief[0], 0.0)  # type: ignore[no-any-return]
 
 
 @njit(cache=True)

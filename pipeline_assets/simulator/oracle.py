@@ -70,7 +70,7 @@ def score_history(world: World, transactions: pl.DataFrame, chargebacks: pl.Data
         belief.sweep(customers, day, midnight + day * DAY_US - 1, book, rules)
         belief.sweep(terminals, day, midnight + day * DAY_US - 1, book, rules)
         belief.score_day(bounds[day], bounds[day + 1], terminals, customers, book, rules, scores)
-    scored = transactions.select("transaction_id", pl.Series("probability", scores).clip(0, 1))
+    scored = transactions.select("transaction_id", pl.Series("probability", scores))
     return scored.filter(transactions["event_time"].dt.date() >= first)
 
 

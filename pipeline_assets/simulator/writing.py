@@ -28,7 +28,8 @@ def write_rows(rows: pl.DataFrame, file_format: Format, corruption: Corruption |
         return b""
     if corruption is Corruption.TRUNCATED:
         content = _write(rows, file_format)
-        return content[: len(content) * 2 // 3].rstrip()[:-1]  # never at the end of a row
+        head = content[: len(content) * 2 // 3]
+        return head if file_format == "parquet" else head.rpartition(b",")[0]  # a cut number would look whole
     if corruption is Corruption.WRONG_FORMAT:
         return _write(rows, _OTHER[file_format])
     if corruption is Corruption.WRONG_ENCODING:

@@ -79,6 +79,7 @@ def test_malformed_rows_end_in_quarantine_for_the_defect_that_was_ordered(defect
     intake = ingest(land(MalformedRows(DAY, defect, n_rows=7), file_format=file_format))
     assert intake.quarantine["reasons"].to_list() == [[defect]] * 7
     assert sum_ledger(intake) == {"landed": N, "kept": N - 7, "quarantined": 7, "duplicate": 0}
+    assert intake.kept[Feed.TRANSACTIONS].join(WORLD.simulate(DAY).transactions, on=pl.all(), how="anti").is_empty()
 
 
 def test_repeated_rows_are_so_many_duplicates() -> None:
@@ -149,6 +150,16 @@ def test_a_corrupt_file_never_passes_as_sound(file_format: Format, corruption: C
     assert intake.quarantine.height > 0
     assert set(intake.quarantine["feed"]) == {feed}
     assert intake.kept[feed].height < (N if feed is Feed.TRANSACTIONS else WORLD.simulate(DAY).chargebacks.height)
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_a_truncated_text_ends_within_a_row_wherever_the_cut_falls(file_format: Format) -> None:
+    rows = WORLD.simulate(DAY).transactions
+    for n_rows in range(1, 60):
+        whole = write_rows(rows.head(n_rows), file_format).splitlines()
+        *lines, last = write_rows(rows.head(n_rows), file_format, Corruption.TRUNCATED).splitlines()
+        assert lines == whole[: len(lines)]
+        assert whole[len(lines)].startswith(last + b",")
 
 
 def test_a_parquet_file_has_no_encoding_to_be_wrong() -> None:
