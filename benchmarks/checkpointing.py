@@ -1,4 +1,4 @@
-"""What checkpoints cost: one training without them, one with, and LightGBM's own, on the same rows in one run."""
+"""What checkpoints cost: training with and without them on the same rows, by turns in one run."""
 
 import statistics
 import tempfile

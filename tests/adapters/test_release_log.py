@@ -71,7 +71,7 @@ def test_no_clock_is_in_the_bytes(tmp_path: Path) -> None:
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
 
 
-@pytest.mark.parametrize("damage", ["changed", "removed", "unreadable", "foreign"])
+@pytest.mark.parametrize("damage", ["changed", "removed", "unreadable", "foreign", "renamed"])
 def test_a_log_that_was_changed_is_neither_read_nor_added_to(tmp_path: Path, damage: str) -> None:
     log = ReleaseLog(LocalStorage(tmp_path))
     for week in range(3):
@@ -84,6 +84,8 @@ def test_a_log_that_was_changed_is_neither_read_nor_added_to(tmp_path: Path, dam
             entry.unlink()
         case "unreadable":
             entry.write_bytes(b"{")
+        case "renamed":
+            entry.with_name("00000002.json").rename(entry.with_name("00000007.json"))
         case _:
             entry.with_name("00000001.json.bak").write_bytes(b"")
     for use in (log.entries, lambda: log.append(draft(9))):

@@ -1,4 +1,5 @@
 import struct
+from dataclasses import replace
 from datetime import date
 
 from pipeline_assets.core.evaluation import Evaluation
@@ -20,6 +21,8 @@ def test_the_same_numbers_give_the_same_png_and_others_another() -> None:
     assert struct.unpack(">II", png[16:24]) == (600, 400)
     assert png == plot_precision_recall({"candidate": evaluation(0.6), "rules": evaluation(0.3)})
     assert png != plot_precision_recall({"candidate": evaluation(0.7), "rules": evaluation(0.3)})
+    other_curve = replace(evaluation(0.6), curve=((0.0, 1.0), (1.0, 0.2)))
+    assert png != plot_precision_recall({"candidate": other_curve, "rules": evaluation(0.3)})
 
 
 def test_no_evaluation_gives_an_empty_plot() -> None:
