@@ -55,7 +55,7 @@ class Chains:
         self._run("daily", groups, first, last, "days", (last - first).days + 1)
 
     def run_weekly(self, first: date, last: date) -> None:
-        """Materialize training set, model, evaluation and release of the weeks that begin from ``first`` to ``last``."""
+        """Materialize the models and releases of the weeks that begin from ``first`` to ``last``."""
         keys = self._definitions.resolve_job_def("weekly").partitions_def
         assert keys is not None
         weeks = [date.fromisoformat(key) for key in keys.get_partition_keys()]

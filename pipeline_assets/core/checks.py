@@ -1,4 +1,7 @@
-"""What a check found: one frozen result for all checks. "The data is bad" is a finding; "the check broke" is an error."""
+"""What a check found: one frozen result for all checks.
+
+"The data is bad" is a finding; "the check itself broke" is an exception. They are never the same answer.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -57,7 +57,7 @@ def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
         asset=LEDGER.name,
         blocking=True,
         partitions_def=calendar.daily,
-        description="Every landed row is in the feed's table, in quarantine, or counted as a duplicate: recounted from the files.",
+        description="Recounted from the files: each row is in its table, in quarantine, or a counted duplicate.",
     )
     def rows_are_conserved(
         context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource

@@ -14,7 +14,7 @@ FEATURE_WINDOW_DAYS = HISTORY_DAYS + MAX_LATENESS_DAYS  # days before a day whos
 class Calendar:
     """The daily partitions (the day on which rows arrived) and the weekly ones (the as-of day T of a model).
 
-    A weekly partition is keyed by its first day T: what is known before T makes the model that is in force in [T, T + 7 d).
+    A weekly partition is keyed by its first day T: what is known before T makes the model in force in [T, T + 7 d).
     """
 
     daily: dg.DailyPartitionsDefinition

@@ -24,7 +24,7 @@ def build(calendar: Calendar) -> dg.Definitions:
         owners=OWNERS,
         kinds={"json"},
         code_version="1",
-        description="Champion and backup from this as-of day on, decided by evidence. Entries are added, never changed.",
+        description="Champion and backup from this day on, decided by evidence. Entries are added, never changed.",
     )
     def release(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource

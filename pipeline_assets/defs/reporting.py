@@ -35,20 +35,16 @@ def describe_columns(table: Table) -> dict[str, dg.MetadataValue]:
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
 
 
-def report(
-    context: dg.AssetExecutionContext, asset: str, made: Iterable[Made], *, total_days: int = 0
-) -> dg.MaterializeResult[None]:
+def report(context: dg.AssetExecutionContext, asset: str, made: Iterable[Made]) -> dg.MaterializeResult[None]:
     """One materialization result of all partitions of a run, each with its own metadata.
 
     The data version is the md5 of the bytes; of a range, the md5 of the partitions' md5s, because Dagster keeps one
-    data version an asset and run. Progress goes to the log when there are ``total_days`` of work.
+    data version an asset and run.
     """
     md5s: dict[date, str] = {}
     for one in made:
         md5s[one.day] = one.md5
         context.add_asset_metadata(_metadata(one), asset_key=asset, partition_key=one.day.isoformat())
-        if total_days and len(md5s) % 30 == 0:
-            context.log.info("%s: %d of %d partitions", asset, len(md5s), total_days)
     return dg.MaterializeResult(asset_key=asset, data_version=dg.DataVersion(_join(md5s)))
 
 

@@ -1,4 +1,4 @@
-"""The laws of the lake: equal rows give equal bytes, what breaks a contract is never written, readers see whole files."""
+"""The laws of the lake: equal rows give equal bytes; what breaks a contract is never written."""
 
 import hashlib
 from datetime import UTC, date, datetime, timedelta
@@ -69,7 +69,7 @@ def test_reading_no_day_gives_an_empty_table(lake: Lake) -> None:
 
 
 def test_a_missing_partition_is_named_with_the_next_step(lake: Lake) -> None:
-    with pytest.raises(PartitionMissingError, match="transactions of 2026-03-01.*materialize transactions"):
+    with pytest.raises(PartitionMissingError, match=r"transactions of 2026-03-01.*materialize transactions"):
         lake.read(TRANSACTIONS, [DAY])
     assert not lake.has(TRANSACTIONS, DAY)
 
