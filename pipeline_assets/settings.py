@@ -1,32 +1,87 @@
-"""The one reader of the environment and of params.yaml: frozen, typed settings, or an error that names the key."""
+"""The one reader of the environment and of params.yaml: frozen, typed settings, or an error that names file and key."""
 
 import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic.dataclasses import dataclass as parameters
 
+from pipeline_assets.adapters.storage import open_storage
+from pipeline_assets.contracts.features import LABEL_DELAY_DAYS
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.ingestion import IngestionParams
 from pipeline_assets.core.release import ReleaseParams
 from pipeline_assets.core.rules import RulesParams
 from pipeline_assets.core.scoring import DecisionParams
 from pipeline_assets.core.training import TrainingParams
+from pipeline_assets.simulator.faults import FaultOfKind
+from pipeline_assets.simulator.params import Change, WorldParams
 
 DATA_VARIABLE: Final = "PIPELINE_DATA"
 PARAMS_VARIABLE: Final = "PIPELINE_PARAMS"
+WORLD_RECORD: Final = "world.json"  # in the data root: which world was simulated into it, and from which day on
+_STRICT: Final = ConfigDict(extra="forbid")
 
 
-class Params(BaseModel):
-    """Every number a user may tune, as in params.yaml."""
+@parameters(frozen=True, config=_STRICT)
+class PerformanceParams:
+    """How decisions are measured.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        window_days: Length of the period, whose last day is the latest with mature labels.
+    """
 
-    history_start: date
+    window_days: int = Field(default=7, ge=1, le=60)
+
+    @property
+    def days_back(self) -> int:
+        """How many days before a day the period of its performance begins."""
+        return self.window_days + LABEL_DELAY_DAYS
+
+
+@parameters(frozen=True, config=_STRICT)
+class SimulationParams:
+    """The payments world that ``pipeline-assets simulate`` lets land its files.
+
+    Attributes:
+        n_days: Length of the history that is simulated into an empty data root, up to yesterday.
+        n_customers: Customers from the start.
+        n_terminals: Terminals.
+        seed: Another seed is another world of the same kind.
+        file_format: Of the landed files.
+        changes: What becomes different in the world on a day, for good: amount_drift, new_customers, card_testing.
+        faults: What goes wrong on the way to the landing zone, by day.
+    """
+
+    n_days: int = Field(default=98, ge=1, le=3650)
+    n_customers: int = Field(default=1000, ge=1, le=5_000_000)
+    n_terminals: int = Field(default=2000, ge=1, le=10_000_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    file_format: Literal["parquet", "csv", "jsonl"] = "parquet"
+    changes: tuple[Change, ...] = ()
+    faults: tuple[FaultOfKind, ...] = ()
+
+    def make_world(self, start: date) -> WorldParams:
+        """The world that begins on ``start``."""
+        return WorldParams(start, self.n_customers, self.n_terminals, self.seed, changes=self.changes)
+
+
+@parameters(frozen=True, config=_STRICT)
+class Params:
+    """Every number a user may tune, as in params.yaml.
+
+    Attributes:
+        history_start: The first daily partition; None for the first day of the simulated world.
+        history_end: The last one; None for a history that goes on.
+        first_model_after_days: Days of history before the first model.
+    """
+
+    history_start: date | None = None
     history_end: date | None = None
     first_model_after_days: int = Field(default=35, ge=14)
     ingestion: IngestionParams = Field(default_factory=IngestionParams)
@@ -35,28 +90,72 @@ class Params(BaseModel):
     release: ReleaseParams = Field(default_factory=ReleaseParams)
     rules: RulesParams = Field(default_factory=RulesParams)
     decision: DecisionParams = Field(default_factory=DecisionParams)
+    performance: PerformanceParams = Field(default_factory=PerformanceParams)
+    simulation: SimulationParams = Field(default_factory=SimulationParams)
 
     @model_validator(mode="after")
     def _history_is_not_empty(self) -> Self:
-        if self.history_end is not None and self.history_end < self.history_start:
+        if self.history_end is not None and self.history_start is not None and self.history_end < self.history_start:
             raise ValueError(f"history_end: expected a day not before history_start, found {self.history_end}")
         return self
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the data is and what the parameters are."""
+    """Where the data is, what the parameters are, and on which day history begins."""
 
     data_root: str
     params: Params
+    history_start: date
 
 
 def read_settings() -> Settings:
     """Read ``PIPELINE_DATA`` (default ``data``) and the file ``PIPELINE_PARAMS`` (default ``params.yaml``).
 
+    History begins on ``history_start``, or else on the first day of the world that was simulated into the data root,
+    or else, where nothing was simulated yet, so that it has ``simulation.n_days`` up to yesterday.
+
     Raises:
         ValueError: The file is no YAML, or a key is unknown or has a wrong value; the message names file and key.
         FileNotFoundError: There is no such file.
     """
-    path = Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml")
-    return Settings(os.environ.get(DATA_VARIABLE) or "data", read_params(path))
+    root = os.environ.get(DATA_VARIABLE) or "data"
+    params = read_params(Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml"))
+    return Settings(root, params, params.history_start or _read_world_start(root) or _find_default_start(params))
+
+
+def read_params(path: Path) -> Params:
+    """Read a parameters file; see :func:`read_settings`."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"parameters file {path}: there is none; go to the folder that holds it, or name one in {PARAMS_VARIABLE}"
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"parameters file {path}: expected YAML, found {error}") from error
+    try:
+        return TypeAdapter(Params).validate_python({} if content is None else content)
+    except ValidationError as error:
+        found = (f"{'.'.join(map(str, one['loc'])) or 'top level'}: {one['msg']}, found {one['input']!r}"
+                 for one in error.errors())  # fmt: skip
+        raise ValueError(f"parameters file {path}: {'; '.join(found)}") from error
+
+
+def _read_world_start(root: str) -> date | None:
+    try:
+        content = open_storage(root).read(WORLD_RECORD)
+    except FileNotFoundError:
+        return None
+    try:
+        return date.fromisoformat(json.loads(content)["start"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{root}/{WORLD_RECORD}: expected the simulated world's first day as JSON, found {content[:80]!r}; "
+            "remove the data root and simulate again, or set history_start"
+        ) from error
+
+
+def _find_default_start(params: Params) -> date:
+    last = params.history_end or datetime.now(UTC).date() - timedelta(days=1)
+    return last - timedelta(days=params.simulation.n_days - 1)
