@@ -55,7 +55,7 @@ def run() -> None:
     from pipeline_assets.adapters.stores import open_stores
     from pipeline_assets.commands.summary import summarise
 
-    click.echo("\n" + summarise(open_stores(settings.data_root), settings.params))
+    click.echo("\n" + summarise(open_stores(settings.data_root)))
 
 
 @commands.command()

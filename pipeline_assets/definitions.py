@@ -11,14 +11,14 @@ from pipeline_assets.settings import Settings, read_settings
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The whole pipeline for one set of settings."""
     params = settings.params
-    calendar = Calendar.between(settings.history_start, params.history_end, params.training.first_model_after_days)
+    calendar = Calendar.between(settings.history_start, params.history_end, params.first_model_after_days)
     return dg.Definitions.merge(
         ingestion.build(calendar, params.ingestion.max_lateness_days),
         features.build(calendar),
         models.build(calendar, params.training.history_weeks, params.evaluation.compared_models),
         release.build(calendar),
         scoring.build(calendar),
-        monitoring.build(calendar, params.performance.window_days),
+        monitoring.build(calendar, params.performance.days_back),
         jobs.build(calendar),
         dg.Definitions(
             resources={"stores": open_stores(settings.data_root), "params": params},

@@ -12,9 +12,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass as parameters
 
 from pipeline_assets.adapters.storage import open_storage
-from pipeline_assets.contracts.features import LABEL_DELAY_DAYS
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.ingestion import IngestionParams
+from pipeline_assets.core.performance import PerformanceParams
 from pipeline_assets.core.release import ReleaseParams
 from pipeline_assets.core.rules import RulesParams
 from pipeline_assets.core.scoring import DecisionParams
@@ -26,22 +26,6 @@ DATA_VARIABLE: Final = "PIPELINE_DATA"
 PARAMS_VARIABLE: Final = "PIPELINE_PARAMS"
 WORLD_RECORD: Final = "world.json"  # in the data root: which world was simulated into it, and from which day on
 _STRICT: Final = ConfigDict(extra="forbid")
-
-
-@parameters(frozen=True, config=_STRICT)
-class PerformanceParams:
-    """How decisions are measured.
-
-    Attributes:
-        window_days: Length of the period, whose last day is the latest with mature labels.
-    """
-
-    window_days: int = Field(default=7, ge=1, le=60)
-
-    @property
-    def days_back(self) -> int:
-        """How many days before a day the period of its performance begins."""
-        return self.window_days + LABEL_DELAY_DAYS
 
 
 @parameters(frozen=True, config=_STRICT)

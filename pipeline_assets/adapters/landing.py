@@ -1,5 +1,6 @@
 """The landing zone: files as received, by feed and day of arrival. Nothing here is ever changed by the pipeline."""
 
+import hashlib
 from datetime import date
 
 from pipeline_assets.adapters.storage import Storage
@@ -49,6 +50,15 @@ class LandingZone:
     def read_day(self, day: date) -> dict[Feed, list[LandedFile]]:
         """All files of a day, by feed; a feed without any has an empty list."""
         return {feed: [self.read_file(feed, day, name) for name in self.list_files(feed, day)] for feed in Feed}
+
+    def digest(self, day: date) -> str:
+        """A hash of the names and bytes of all files of a day: another one means that something landed or changed."""
+        digest = hashlib.md5(usedforsecurity=False)
+        for feed, files in self.read_day(day).items():
+            for file in files:
+                content = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
+                digest.update(f"{feed}/{file.name} {content}\n".encode())
+        return digest.hexdigest()
 
     def land(self, feed: Feed, day: date, name: str, content: bytes, *, replace: bool = False) -> bool:
         """Put a file into the landing zone, wholly or not at all; False where it was there with the same content.

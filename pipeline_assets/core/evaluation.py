@@ -35,10 +35,13 @@ class EvaluationParams:
     Attributes:
         top_cards: Cards that can be investigated a day, the k of card precision@k.
         compared_models: How many earlier models are evaluated beside the candidate.
+        known_card_days: Cards with a fraud in so many days before the test week leave it when that fraud is known;
+            the default is the Handbook's: its training week and the label delay.
     """
 
     top_cards: int = Field(default=100, gt=0)
     compared_models: int = Field(default=8, ge=2)
+    known_card_days: int = Field(default=14, ge=1)
 
 
 @dataclass(frozen=True)
@@ -171,8 +174,8 @@ def find_reachable_card_precision(rows: pl.DataFrame, k: int) -> float:
 
     It is the size of a maximum matching between cards and places of the days on which they had a fraud.
     """
-    from scipy.sparse import csr_array  # type: ignore[import-untyped]  # scipy comes with scikit-learn
-    from scipy.sparse.csgraph import maximum_bipartite_matching  # type: ignore[import-untyped]
+    from scipy.sparse import csr_array  # scipy comes with scikit-learn
+    from scipy.sparse.csgraph import maximum_bipartite_matching
 
     day = pl.col("event_time").dt.date().rank("dense") - 1
     n_days = rows["event_time"].dt.date().n_unique()

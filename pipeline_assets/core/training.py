@@ -138,6 +138,14 @@ def train(training_set: pl.DataFrame, params: TrainingParams, checkpoints: Check
     return TrainedModel(text, _make_card(training_set, examples, params, text), resumed_from, ignored)
 
 
+def compute_training_digest(training_set: pl.DataFrame, params: TrainingParams) -> str | None:
+    """What decides on the bytes of a model: rows, parameters and code; None where the rows cannot train one."""
+    try:
+        return _make_examples(training_set, params).digest
+    except TrainingDataError:
+        return None
+
+
 def _make_examples(training_set: pl.DataFrame, params: TrainingParams) -> _Examples:
     missing = sorted({"transaction_id", "event_time", "is_fraud"} - set(training_set.columns))
     if missing:

@@ -4,19 +4,15 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages import features as stages
 from pipeline_assets.contracts.tables import (
     CHARGEBACKS,
-    CUSTOMER_FEATURES_TABLE,
-    TERMINAL_FEATURES_TABLE,
     TRANSACTIONS,
     Table,
 )
 from pipeline_assets.defs.partitions import FEATURE_WINDOW_DAYS, Calendar, trailing_days
-from pipeline_assets.defs.reporting import describe_columns, report, report_check
+from pipeline_assets.defs.reporting import describe_columns, report_check, report_tables, select_tables
 from pipeline_assets.defs.resources import OWNERS, StoresResource
-
-_TABLES = (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
 
 
 def build(calendar: Calendar) -> dg.Definitions:
@@ -36,7 +32,7 @@ def build(calendar: Calendar) -> dg.Definitions:
                 code_version="1",  # raise it when a value changes for the same rows
                 metadata=describe_columns(table),
             )
-            for table in _TABLES
+            for table in stages.FEATURE_TABLES
         ],
         partitions_def=calendar.daily,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -45,12 +41,11 @@ def build(calendar: Calendar) -> dg.Definitions:
     def build_features(
         context: dg.AssetExecutionContext, stores: StoresResource
     ) -> Iterator[dg.MaterializeResult[None]]:
-        made = list(stages.build_features(stores, calendar.days(list(context.partition_keys))))
-        for table in _TABLES:
-            if dg.AssetKey(table.name) in context.selected_asset_keys:
-                yield report(context, table.name, [one for one in made if one.name == table.name])
+        tables = select_tables(context, stages.FEATURE_TABLES)
+        days = calendar.days(list(context.partition_keys))
+        yield from report_tables(context, tables, stages.build_features(stores, days, tables))
 
-    checks = [_every_payment_has_features(calendar, table) for table in _TABLES]
+    checks = [_every_payment_has_features(calendar, table) for table in stages.FEATURE_TABLES]
     return dg.Definitions(assets=[build_features], asset_checks=checks)
 
 

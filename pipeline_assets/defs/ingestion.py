@@ -5,15 +5,13 @@ from datetime import date
 
 import dagster as dg
 
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages import ingestion as stages
 from pipeline_assets.contracts.tables import CHARGEBACKS, LEDGER, QUARANTINE, TRANSACTIONS
 from pipeline_assets.defs.partitions import Calendar, days_before
-from pipeline_assets.defs.reporting import describe_columns, report, report_check
+from pipeline_assets.defs.reporting import describe_columns, report_check, report_tables, select_tables
 from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
 
 _GROUP = "ingestion"
-# Order of the results: what depends on its own past comes first.
-_TABLES = (TRANSACTIONS, CHARGEBACKS, QUARANTINE, LEDGER)
 
 
 def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
@@ -38,7 +36,7 @@ def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
                 code_version="1",
                 metadata=describe_columns(table),
             )
-            for table in _TABLES
+            for table in stages.INGESTED
         ],
         partitions_def=calendar.daily,
         backfill_policy=dg.BackfillPolicy.single_run(),
@@ -48,10 +46,8 @@ def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = calendar.days(list(context.partition_keys))
-        made = list(stages.ingest(stores, params, days))
-        for table in _TABLES:
-            if dg.AssetKey(table.name) in context.selected_asset_keys:
-                yield report(context, table.name, [one for one in made if one.name == table.name])
+        tables = select_tables(context, stages.INGESTED)
+        yield from report_tables(context, tables, stages.ingest(stores, params.ingestion, days, tables))
 
     @dg.asset_check(
         asset=LEDGER.name,
@@ -59,10 +55,8 @@ def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
         partitions_def=calendar.daily,
         description="Recounted from the files: each row is in its table, in quarantine, or a counted duplicate.",
     )
-    def rows_are_conserved(
-        context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.AssetCheckResult:
-        findings = {day: stages.find_lost_rows(stores, params, day) for day in _days(calendar, context)}
+    def rows_are_conserved(context: dg.AssetCheckExecutionContext, stores: StoresResource) -> dg.AssetCheckResult:
+        findings = {day: stages.find_lost_rows(stores, day) for day in _days(calendar, context)}
         return report_check(context, LEDGER.name, "rows_are_conserved", findings)
 
     @dg.asset_check(
@@ -74,7 +68,9 @@ def build(calendar: Calendar, max_lateness_days: int) -> dg.Definitions:
     def quarantine_share_is_low(
         context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.AssetCheckResult:
-        findings = {day: stages.find_quarantine_share(stores, params, day) for day in _days(calendar, context)}
+        findings = {
+            day: stages.find_quarantine_share(stores, params.ingestion, day) for day in _days(calendar, context)
+        }
         return report_check(context, QUARANTINE.name, "quarantine_share_is_low", findings)
 
     @dg.asset_check(

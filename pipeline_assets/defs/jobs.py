@@ -32,15 +32,15 @@ def build(calendar: Calendar) -> dg.Definitions:
     )
     return dg.Definitions(
         jobs=[daily, weekly],
-        schedules=[_daily_schedule(calendar, daily), _weekly_schedule(calendar, weekly)],
-        sensors=[_transactions_landed(calendar, daily)],
+        schedules=[_daily_schedule(calendar), _weekly_schedule(calendar)],
+        sensors=[_transactions_landed(calendar)],
     )
 
 
-def _daily_schedule(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def _daily_schedule(calendar: Calendar) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="daily_at_five",
-        job=job,
+        job_name="daily",
         cron_schedule="0 5 * * *",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -57,12 +57,12 @@ def _daily_schedule(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) ->
     return daily_at_five
 
 
-def _weekly_schedule(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def _weekly_schedule(calendar: Calendar) -> dg.ScheduleDefinition:
     first = date.fromisoformat(calendar.weekly.get_first_partition_key() or "1970-01-04")
 
     @dg.schedule(
         name="weekly_at_six",
-        job=job,
+        job_name="weekly",
         cron_schedule=f"0 6 * * {first.isoweekday() % 7}",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
@@ -77,10 +77,10 @@ def _weekly_schedule(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -
     return weekly_at_six
 
 
-def _transactions_landed(calendar: Calendar, job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
     @dg.sensor(
         name="transactions_landed",
-        job=job,
+        job_name="daily",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Files landed, or changed, on a day: run that day's chain.",
@@ -90,7 +90,7 @@ def _transactions_landed(calendar: Calendar, job: dg.UnresolvedAssetJobDefinitio
         known = set(calendar.daily.get_partition_keys()[-_DAYS_WATCHED:])
         found = {
             day.isoformat(): stores.landing.digest(day)
-            for day in stores.landing.days(Feed.TRANSACTIONS)
+            for day in stores.landing.list_days(Feed.TRANSACTIONS)
             if day.isoformat() in known
         }
         if seen is None:

@@ -1,8 +1,11 @@
 """Models, weekly by as-of day: the training set, the model trained on it, and its evaluation."""
 
+from typing import Any
+
 import dagster as dg
 
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages import models as stages
+from pipeline_assets.adapters.stages.models import MODEL
 from pipeline_assets.contracts.tables import (
     CHARGEBACKS,
     CUSTOMER_FEATURES_TABLE,
@@ -16,12 +19,11 @@ from pipeline_assets.defs.reporting import describe_columns, report, report_chec
 from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
 
 _GROUP = "models"
-MODEL = "fraud_model"
 
 
 def build(calendar: Calendar, history_weeks: int, compared_models: int) -> dg.Definitions:
     """The weekly chain up to the evaluation, with its checks."""
-    weekly = {
+    weekly: dict[str, Any] = {
         "partitions_def": calendar.weekly,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "group_name": _GROUP,
@@ -45,7 +47,7 @@ def build(calendar: Calendar, history_weeks: int, compared_models: int) -> dg.De
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.MaterializeResult[None]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, TRAINING_SET.name, stages.build_training_sets(stores, params, weeks))
+        return report(context, TRAINING_SET.name, stages.build_training_sets(stores, params.training, weeks))
 
     @dg.asset(
         name=MODEL,
@@ -58,10 +60,10 @@ def build(calendar: Calendar, history_weeks: int, compared_models: int) -> dg.De
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.MaterializeResult[None]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, MODEL, stages.train_models(stores, params, weeks))
+        return report(context, MODEL, stages.train_models(stores, params.training, weeks))
 
     # The models of earlier weeks stand in the table as well, so that the release can look up its champion there.
-    rivals = dg.TimeWindowPartitionMapping(start_offset=-compared_models - 1)
+    rivals = weeks_before(compared_models)
 
     @dg.asset(
         name=MODEL_EVALUATION.name,
@@ -75,7 +77,8 @@ def build(calendar: Calendar, history_weeks: int, compared_models: int) -> dg.De
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.MaterializeResult[None]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, MODEL_EVALUATION.name, stages.evaluate_models(stores, params, weeks))
+        made = stages.evaluate_models(stores, params.training, params.evaluation, params.rules, weeks)
+        return report(context, MODEL_EVALUATION.name, made)
 
     @dg.asset_check(
         asset=TRAINING_SET.name,
@@ -87,7 +90,7 @@ def build(calendar: Calendar, history_weeks: int, compared_models: int) -> dg.De
         context: dg.AssetCheckExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.AssetCheckResult:
         weeks = calendar.days(list(context.op_execution_context.partition_keys))
-        findings = {week: stages.find_label_leaks(stores, params, week) for week in weeks}
+        findings = {week: stages.find_label_leaks(stores, params.training, week) for week in weeks}
         return report_check(context, TRAINING_SET.name, "labels_are_mature", findings)
 
     @dg.asset_check(

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages import monitoring as stages
+from pipeline_assets.adapters.stages.models import MODEL, RELEASE
 from pipeline_assets.contracts.tables import (
     CHARGEBACKS,
     MODEL_EVALUATION,
@@ -17,9 +18,7 @@ from pipeline_assets.contracts.tables import (
     TRANSACTIONS,
 )
 from pipeline_assets.core.service_levels import StepRecord, measure_service_levels
-from pipeline_assets.defs.models import MODEL
 from pipeline_assets.defs.partitions import Calendar, trailing_days
-from pipeline_assets.defs.release import RELEASE
 from pipeline_assets.defs.reporting import describe_columns, report
 from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
 
@@ -31,10 +30,10 @@ _RANGE_START: Final = "dagster/asset_partition_range_start"
 _RANGE_END: Final = "dagster/asset_partition_range_end"
 
 
-def build(calendar: Calendar, window_days: int) -> dg.Definitions:
-    """The two monitoring assets; ``window_days`` is how many days back the performance of a day looks."""
-    window = trailing_days(window_days)
-    daily = {
+def build(calendar: Calendar, days_back: int) -> dg.Definitions:
+    """The two monitoring assets; ``days_back`` is how many days back the performance of a day looks."""
+    window = trailing_days(days_back)
+    daily: dict[str, Any] = {
         "partitions_def": calendar.daily,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "group_name": _GROUP,
@@ -54,7 +53,8 @@ def build(calendar: Calendar, window_days: int) -> dg.Definitions:
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.MaterializeResult[None]:
         days = calendar.days(list(context.partition_keys))
-        return report(context, PERFORMANCE.name, stages.measure_performance(stores, params, days))
+        made = stages.measure_performance(stores, params.performance, params.evaluation.top_cards, days)
+        return report(context, PERFORMANCE.name, made)
 
     @dg.asset(
         name=SERVICE_LEVELS.name,

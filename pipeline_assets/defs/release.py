@@ -2,14 +2,11 @@
 
 import dagster as dg
 
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages.models import MODEL, RELEASE, release_models
 from pipeline_assets.contracts.tables import MODEL_EVALUATION
-from pipeline_assets.defs.models import MODEL
 from pipeline_assets.defs.partitions import Calendar, weeks_before
 from pipeline_assets.defs.reporting import report
 from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
-
-RELEASE = "release"
 
 
 def build(calendar: Calendar) -> dg.Definitions:
@@ -30,6 +27,6 @@ def build(calendar: Calendar) -> dg.Definitions:
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.MaterializeResult[None]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, RELEASE, stages.release_models(stores, params, weeks))
+        return report(context, RELEASE, release_models(stores, params.release, weeks))
 
     return dg.Definitions(assets=[release])

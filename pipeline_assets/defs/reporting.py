@@ -2,14 +2,14 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
-from pipeline_assets.adapters.stages import Made
+from pipeline_assets.adapters.stages.made import Made
 from pipeline_assets.contracts.tables import Table
 from pipeline_assets.core.checks import Finding, Level
 
@@ -48,13 +48,29 @@ def report(context: dg.AssetExecutionContext, asset: str, made: Iterable[Made]) 
     return dg.MaterializeResult(asset_key=asset, data_version=dg.DataVersion(_join(md5s)))
 
 
+def select_tables(context: dg.AssetExecutionContext, tables: Sequence[Table]) -> list[Table]:
+    """Which tables of a multi-asset this run is to make, in their order."""
+    return [table for table in tables if dg.AssetKey(table.name) in context.selected_asset_keys]
+
+
+def report_tables(
+    context: dg.AssetExecutionContext, tables: Sequence[Table], made: Iterable[Made]
+) -> Iterator[dg.MaterializeResult[None]]:
+    """The results of a multi-asset, in the order of ``tables``."""
+    by_table: dict[str, list[Made]] = {table.name: [] for table in tables}
+    for one in made:
+        by_table[one.name].append(one)
+    for name, partitions in by_table.items():
+        yield report(context, name, partitions)
+
+
 def report_check(
     context: dg.AssetCheckExecutionContext, asset: str, name: str, findings: Mapping[date, Finding]
 ) -> dg.AssetCheckResult:
     """One check result of all partitions of a run; of a range, each partition's own is recorded as well."""
     if len(findings) > 1:
         for day, finding in findings.items():
-            context.op_execution_context.log_event(
+            context.op_execution_context.log_event(  # type: ignore[arg-type]  # it takes check evaluations too
                 dg.AssetCheckEvaluation(
                     asset_key=dg.AssetKey(asset),
                     check_name=name,

@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages import scoring as stages
+from pipeline_assets.adapters.stages.models import RELEASE
 from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, SCORES, TERMINAL_FEATURES_TABLE, TRANSACTIONS
 from pipeline_assets.defs.partitions import Calendar
-from pipeline_assets.defs.release import RELEASE
 from pipeline_assets.defs.reporting import describe_columns, report, report_check
 from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
 
@@ -34,7 +34,7 @@ def build(calendar: Calendar) -> dg.Definitions:
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> dg.MaterializeResult[None]:
         days = calendar.days(list(context.partition_keys))
-        return report(context, SCORES.name, stages.score(stores, params, days))
+        return report(context, SCORES.name, stages.score(stores, params.decision, params.rules, days))
 
     @dg.asset_check(
         asset=SCORES.name,

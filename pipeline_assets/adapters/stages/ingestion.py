@@ -1,0 +1,111 @@
+"""Landed files to the four tables of ingestion, and the checks that read both back."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+import polars as pl
+
+from pipeline_assets.adapters.stages.made import Made, chunk_days, describe, list_back
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.contracts.tables import CHARGEBACKS, LEDGER, QUARANTINE, TRANSACTIONS, Table
+from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.ingestion import (
+    DayIntake,
+    IngestionParams,
+    check_quarantine_share,
+    check_rows_are_conserved,
+    ingest_day,
+    recount_file,
+)
+
+INGESTED: Final = (TRANSACTIONS, CHARGEBACKS, QUARANTINE, LEDGER)
+_FEED_TABLES: Final = {Feed.TRANSACTIONS: TRANSACTIONS, Feed.CHARGEBACKS: CHARGEBACKS}
+_CHUNK_DAYS: Final = 14  # days that are written together: one check of the contract for all of them
+_COUNTS: Final = ("rows_landed", "rows_kept", "rows_quarantined", "rows_duplicate")
+
+
+def ingest(
+    stores: Stores, params: IngestionParams, days: Sequence[date], tables: Collection[Table] = INGESTED
+) -> Iterator[Made]:
+    """Make the partitions of ``days``, which are in order, of the named ``tables``; files are never changed."""
+    recent = {feed: _RecentDays(stores, table, params.max_lateness_days) for feed, table in _FEED_TABLES.items()}
+    for chunk in chunk_days(days, _CHUNK_DAYS):
+        intakes: dict[date, DayIntake] = {}
+        for day in chunk:
+            past = {feed: window.read_before(day) for feed, window in recent.items()}
+            intakes[day] = ingest_day(stores.landing.read_day(day), past, day, params)
+            for feed, window in recent.items():
+                window.add(day, intakes[day].kept[feed])
+        for table in (table for table in INGESTED if table in tables):
+            frames = {day: _select(intake, table) for day, intake in intakes.items()}
+            for day, written in stores.lake.write_days(table, frames).items():
+                yield describe("lake", table, day, written, frames[day], **_tell(table, intakes[day]))
+
+
+class _RecentDays:
+    """The kept rows of the days before one: those of this range as they were made, earlier ones from the lake."""
+
+    def __init__(self, stores: Stores, table: Table, n_days: int) -> None:
+        self._stores = stores
+        self._table = table
+        self._n_days = n_days
+        self._frames: dict[date, pl.DataFrame] = {}
+
+    def read_before(self, day: date) -> pl.DataFrame:
+        """The rows of the days before ``day``, in the order of the days; older ones are forgotten."""
+        window = list_back(day, self._n_days)
+        for past in window:
+            if past not in self._frames and self._stores.lake.has(self._table, past):
+                self._frames[past] = self._stores.lake.read(self._table, [past])
+        self._frames = {past: self._frames[past] for past in window if past in self._frames}
+        return pl.concat([self._table.empty(), *self._frames.values()])
+
+    def add(self, day: date, frame: pl.DataFrame) -> None:
+        """Remember what was kept of ``day``."""
+        self._frames[day] = frame
+
+
+def _select(intake: DayIntake, table: Table) -> pl.DataFrame:
+    if table is QUARANTINE:
+        return intake.quarantine
+    return intake.ledger if table is LEDGER else intake.kept[Feed(table.name)]
+
+
+def _tell(table: Table, intake: DayIntake) -> Mapping[str, object]:
+    if table is QUARANTINE:
+        reasons = intake.quarantine["reasons"].explode().drop_nulls().value_counts(sort=True)
+        return {"rows_by_reason": dict(sorted(reasons.iter_rows()))}
+    ledger = intake.ledger if table is LEDGER else intake.ledger.filter(feed=table.name)
+    return {"files": ledger.height, **{name: int(ledger[name].sum()) for name in _COUNTS}}
+
+
+def find_lost_rows(stores: Stores, day: date) -> Finding:
+    """Whether every landed row of ``day`` is in its table, in quarantine or a counted duplicate."""
+    files = stores.landing.read_day(day)
+    return check_rows_are_conserved(
+        [recount_file(feed, file) for feed, landed in files.items() for file in landed],
+        {feed: stores.lake.read(table, [day]) for feed, table in _FEED_TABLES.items()},
+        stores.lake.read(QUARANTINE, [day]),
+        stores.lake.read(LEDGER, [day]),
+    )
+
+
+def find_quarantine_share(stores: Stores, params: IngestionParams, day: date) -> Finding:
+    """Whether few enough rows of ``day`` were malformed."""
+    return check_quarantine_share(stores.lake.read(LEDGER, [day]), params)
+
+
+def find_absent_input(stores: Stores, day: date) -> Finding:
+    """Whether files of transactions landed on ``day``; a warning, because the pipeline goes on with what it has."""
+    n_files = {feed: len(stores.landing.list_files(feed, day)) for feed in Feed}
+    return Finding(
+        passed=n_files[Feed.TRANSACTIONS] > 0,
+        level=Level.WARN,
+        explanation=(
+            f"{n_files[Feed.TRANSACTIONS]} files of transactions and {n_files[Feed.CHARGEBACKS]} of chargebacks "
+            f"landed on {day}; expected at least one of transactions: ask the source, and land it when it comes"
+        ),
+        facts={f"files_{feed}": count for feed, count in n_files.items()},
+    )

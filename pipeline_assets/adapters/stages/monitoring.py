@@ -1,0 +1,40 @@
+"""How good the decisions were, on mature labels; and tables of reports."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Final
+
+import polars as pl
+
+from pipeline_assets.adapters.stages.made import Made, chunk_days, describe, read_arrivals
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.contracts.tables import CHARGEBACKS, PERFORMANCE, SCORES, TRANSACTIONS, Table
+from pipeline_assets.core.performance import PerformanceParams, measure_decisions
+
+_CHUNK_DAYS: Final = 28  # days whose rows are read together
+
+
+def measure_performance(
+    stores: Stores, params: PerformanceParams, top_cards: int, days: Sequence[date]
+) -> Iterator[Made]:
+    """Measure, for each of ``days``, the decisions on the latest payments whose labels are mature by its end."""
+    for chunk in chunk_days(days, _CHUNK_DAYS):
+        first = chunk[0] - timedelta(days=params.days_back)
+        transactions = read_arrivals(stores.lake, TRANSACTIONS, first, chunk[-1])
+        chargebacks = read_arrivals(stores.lake, CHARGEBACKS, first, chunk[-1])
+        scores = read_arrivals(stores.lake, SCORES, first, chunk[-1]).drop("arrival_date")
+        decided = transactions.join(scores, on="transaction_id", maintain_order="left")
+        frames = {day: measure_decisions(decided, chargebacks, day, params, top_cards) for day in chunk}
+        for day, written in stores.lake.write_days(PERFORMANCE, frames).items():
+            yield describe("lake", PERFORMANCE, day, written, frames[day], **_tell(frames[day]))
+
+
+def _tell(frame: pl.DataFrame) -> Mapping[str, object]:
+    overall = frame.filter(pl.col("scope") == "all", pl.col("value").is_not_null())
+    return dict(overall.select("metric", "value").iter_rows())
+
+
+def write_reports(stores: Stores, table: Table, frames: Mapping[date, pl.DataFrame]) -> Iterator[Made]:
+    """Write partitions of a table that is kept with the reports."""
+    for day, written in stores.reports.write_days(table, frames).items():
+        yield describe("reports", table, day, written, frames[day])

@@ -1,0 +1,98 @@
+"""A decision on every payment that arrived."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime
+
+import polars as pl
+
+from pipeline_assets.adapters.stages.made import Made, chunk_days, compare_ids, describe
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.contracts.tables import (
+    CUSTOMER_FEATURES_TABLE,
+    SCORES,
+    TERMINAL_FEATURES_TABLE,
+    TRANSACTIONS,
+    Table,
+)
+from pipeline_assets.contracts.vocabularies import Degradation
+from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.release import ReleaseEntry, find_entry_in_force
+from pipeline_assets.core.rules import RulesParams
+from pipeline_assets.core.scoring import DecisionParams, join_features, score_payments
+
+_CHUNK_DAYS = 14  # days that are scored and written together
+
+
+def score(stores: Stores, decision: DecisionParams, rules: RulesParams, days: Sequence[date]) -> Iterator[Made]:
+    """Decide on the payments that arrived on ``days``, by the release in force at the moment of each.
+
+    A feature table that lacks one of the days is no error: the ladder goes down, and the rows say so.
+
+    Raises:
+        PartitionMissingError: The transactions of one of the days are not in the lake.
+    """
+    entries = stores.release_log.entries()
+    for chunk in chunk_days(days, _CHUNK_DAYS):
+        payments = stores.lake.read(TRANSACTIONS, chunk, with_date=True)
+        payments = join_features(
+            payments,
+            _read_present(stores, CUSTOMER_FEATURES_TABLE, chunk),
+            _read_present(stores, TERMINAL_FEATURES_TABLE, chunk),
+        )
+        versions = _list_versions(entries, payments["event_time"])
+        models, why_not = stores.models.load_available(versions)
+        scored = score_payments(payments, entries, models, decision, rules).with_columns(payments["date"])
+        parts = scored.partition_by("date", as_dict=True, include_key=False)
+        frames = {day: parts.get((day,), SCORES.empty()) for day in chunk}
+        for day, written in stores.lake.write_days(SCORES, frames).items():
+            yield describe("lake", SCORES, day, written, frames[day], **_tell(frames[day]), **_warn(why_not))
+
+
+def _read_present(stores: Stores, table: Table, days: Sequence[date]) -> pl.DataFrame:
+    return stores.lake.read(table, [day for day in days if stores.lake.has(table, day)])
+
+
+def _list_versions(entries: Sequence[ReleaseEntry], times: pl.Series) -> set[str]:
+    """The models that may decide on payments of some times."""
+    if times.is_empty():
+        return set()
+    first, last = times.min(), times.max()
+    assert isinstance(first, datetime)
+    assert isinstance(last, datetime)
+    ruling = [entry for entry in entries if first < entry.effective_from <= last]
+    at_first = find_entry_in_force(entries, first)
+    ruling += [at_first] if at_first else []
+    return {version for entry in ruling for version in (entry.champion, entry.canary, entry.backup) if version}
+
+
+def _tell(frame: pl.DataFrame) -> dict[str, object]:
+    return {
+        f"rows_by_{column}": dict(sorted(frame[column].value_counts().iter_rows()))
+        for column in ("decision", "rung", "model_version")
+    }
+
+
+def _warn(why_not: dict[str, str]) -> dict[str, object]:
+    return {"models_unavailable": why_not} if why_not else {}
+
+
+def find_undecided_payments(stores: Stores, day: date) -> Finding:
+    """Whether every payment that arrived on ``day`` has exactly one decision."""
+    payments = stores.lake.read(TRANSACTIONS, [day], ["transaction_id"])
+    decided = stores.lake.read(SCORES, [day], ["transaction_id"])
+    return compare_ids(payments, decided, "payments without a decision", "decisions without a payment")
+
+
+def find_degraded_scores(stores: Stores, day: date) -> Finding:
+    """Whether the model that should have decided did, with all its inputs; before the first release none should."""
+    degraded = stores.lake.read(SCORES, [day], ["degraded_by"])
+    codes = dict(sorted(degraded["degraded_by"].explode().drop_nulls().value_counts().iter_rows()))
+    n_without_model = codes.pop(str(Degradation.NO_MODEL_RELEASED), 0)
+    listed = ", ".join(f"{count} {code}" for code, count in codes.items())
+    explanation = (
+        f"of {degraded.height} decisions: {listed or 'none by a lower rung or without a feature table'}"
+        + (f"; {n_without_model} by the rules, before the first release" if n_without_model else "")
+        + ("; look at the release log, the models and the features of the day" if codes else "")
+    )
+    facts = {"payments": degraded.height, str(Degradation.NO_MODEL_RELEASED): n_without_model, **codes}
+    return Finding(passed=not codes, level=Level.WARN, explanation=explanation, facts=facts)
