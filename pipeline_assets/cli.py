@@ -8,9 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from pipeline_assets.commands.chains import Chains
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -52,10 +55,7 @@ def run() -> None:
     _simulate(last)
     settings = read_settings()  # the simulated world says where history begins
     _run_chains(settings.history_start, last)
-    from pipeline_assets.adapters.stores import open_stores
-    from pipeline_assets.commands.summary import summarise
-
-    click.echo("\n" + summarise(open_stores(settings.data_root)))
+    _summarise()
 
 
 @commands.command()
@@ -83,8 +83,67 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
         from pipeline_assets.settings import read_settings
 
         settings = read_settings()
-        deliver(source, open_stores(settings.data_root).landing, settings.params.ingestion, first.date(), last.date())
+        landing = open_stores(settings.data_root).landing
+        click.echo(f"landing: files of {source} ...")
+        delivered = deliver(source, landing, settings.params.ingestion, first.date(), last.date())
+        click.echo(
+            f"    {delivered.files_landed} new files, {delivered.files_there} landed before, {delivered.rows} rows"
+            + (f"; {delivered.rows_outside} rows of other days left out" if delivered.rows_outside else "")
+            + (f"; skipped, of no known format: {', '.join(delivered.skipped)}" if delivered.skipped else "")
+        )
     _run_chains(first.date(), last.date())
+    _summarise()
+
+
+@commands.group()
+def quarantine() -> None:
+    """Rows that broke a contract: out, to be corrected by a person, and back."""
+
+
+@quarantine.command()
+@click.argument("target", type=click.Path(path_type=Path))
+@click.option("--feed", type=click.Choice(["transactions", "chargebacks"]), default="transactions", show_default=True)
+@click.option("--from", "first", type=DAY, required=True, help="First day.")
+@click.option("--to", "last", type=DAY, required=True, help="Last day, inclusive.")
+@click.option(
+    "--reason", "reasons", multiple=True, help="Only rows with this reason code; may be given more than once."
+)
+@_reports_errors
+def export(target: Path, feed: str, first: datetime, last: datetime, reasons: tuple[str, ...]) -> None:
+    """Write quarantined rows to TARGET (.csv or .jsonl), to be corrected there."""
+    from pipeline_assets.adapters.replay import export_quarantine
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.contracts.tables import QUARANTINE
+    from pipeline_assets.contracts.vocabularies import Feed, Reason
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    lake = open_stores(settings.data_root).lake
+    days = [day for day in lake.days(QUARANTINE) if first.date() <= day <= last.date()]
+    chosen = [Reason(reason) for reason in reasons]
+    n_rows = export_quarantine(lake, target, Feed(feed), days, settings.params.ingestion, chosen)
+    click.echo(f"{n_rows} rows in {target}; correct them, then: pipeline-assets quarantine replay {target}")
+
+
+@quarantine.command()
+@click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--feed", type=click.Choice(["transactions", "chargebacks"]), default="transactions", show_default=True)
+@click.option("--day", type=DAY, help="Day of arrival; by default the day on which each row was quarantined.")
+@_reports_errors
+def replay(source: Path, feed: str, day: datetime | None) -> None:
+    """Land the corrected rows of SOURCE and run the daily chain for the days they belong to."""
+    from pipeline_assets.adapters.replay import replay as land_corrections
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.contracts.vocabularies import Feed
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    landing = open_stores(settings.data_root).landing
+    landed = land_corrections(source, landing, Feed(feed), settings.params.ingestion, day.date() if day else None)
+    for file in landed:
+        click.echo(f"{file.day}: {file.name} {'landed' if file.is_new else 'had landed before'}")
+    for arrival in sorted({file.day for file in landed}):
+        _run_days(arrival, arrival)
 
 
 @commands.command()
@@ -142,6 +201,17 @@ def _simulate(last: date) -> None:
 
 
 def _run_chains(first: date, last: date) -> None:
+    chains = _open_chains()
+    chains.run_daily(("ingestion", "features"), first, last)
+    chains.run_weekly(first, last)
+    chains.run_daily(("scoring", "monitoring"), first, last)
+
+
+def _run_days(first: date, last: date) -> None:
+    _open_chains().run_daily(("ingestion", "features", "scoring", "monitoring"), first, last)
+
+
+def _open_chains() -> "Chains":
     from pipeline_assets.commands.chains import Chains, prepare_home
     from pipeline_assets.settings import read_settings
 
@@ -149,7 +219,12 @@ def _run_chains(first: date, last: date) -> None:
     prepare_home(settings.data_root)
     from pipeline_assets.definitions import build_definitions
 
-    chains = Chains(build_definitions(settings), click.echo)
-    chains.run_daily(("ingestion", "features"), first, last)
-    chains.run_weekly(first, last)
-    chains.run_daily(("scoring", "monitoring"), first, last)
+    return Chains(build_definitions(settings), click.echo)
+
+
+def _summarise() -> None:
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.commands.summary import summarise
+    from pipeline_assets.settings import read_settings
+
+    click.echo("\n" + summarise(open_stores(read_settings().data_root)))

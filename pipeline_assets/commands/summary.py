@@ -20,11 +20,14 @@ def summarise(stores: Stores) -> str:
 
 def _tell_data(stores: Stores, days: list[date]) -> list[str]:
     ledger = stores.lake.read(LEDGER, days)
-    kept, quarantined, duplicate = (ledger[f"rows_{what}"].sum() for what in ("kept", "quarantined", "duplicate"))
+    counts = [
+        f"{part['rows_kept'].sum():,} {feed} from {part.height} files"
+        for (feed,), part in sorted(ledger.partition_by("feed", as_dict=True).items(), reverse=True)
+    ]
     scored = stores.lake.read(SCORES, days, ["transaction_id"]).height
     return [
-        f"Built: {len(days)} days, {ledger.height} files = {kept:,} rows kept + {quarantined} quarantined "
-        f"+ {duplicate} duplicate; {scored:,} payments decided",
+        f"Built: {len(days)} days: {', '.join(counts)}; {ledger['rows_quarantined'].sum():,} rows quarantined, "
+        f"{ledger['rows_duplicate'].sum():,} duplicate; {scored:,} payments decided",
     ]
 
 

@@ -70,8 +70,8 @@ def report_check(
     """One check result of all partitions of a run; of a range, each partition's own is recorded as well."""
     if len(findings) > 1:
         for day, finding in findings.items():
-            context.op_execution_context.log_event(  # type: ignore[arg-type]  # it takes check evaluations too
-                dg.AssetCheckEvaluation(
+            context.op_execution_context.log_event(
+                dg.AssetCheckEvaluation(  # type: ignore[arg-type]  # it takes check evaluations too
                     asset_key=dg.AssetKey(asset),
                     check_name=name,
                     passed=finding.passed,
