@@ -203,7 +203,7 @@ def _simulate(last: date) -> None:
 def _run_chains(first: date, last: date) -> None:
     chains = _open_chains()
     chains.run_daily(("ingestion", "features"), first, last)
-    chains.run_weekly(first, last)
+    chains.run_weekly(first, last + timedelta(days=1))  # what is known by the end of a day makes the next day's model
     chains.run_daily(("scoring", "monitoring"), first, last)
 
 
