@@ -1,7 +1,7 @@
 """What Dagster costs: the orchestrated backfill of ingestion and features against the same stages called bare.
 
-Both work 91 days of the same simulated world, in one process, each into an empty data root. The orchestrated run records
-every partition and every check in a persistent SQLite instance; the bare one does the same stages and checks without.
+Both work 91 days of the same simulated world, in one process, each into an empty data root. The orchestrated run
+records every partition and every check in a persistent SQLite instance; the bare one does the same without.
 """
 
 import os
@@ -12,10 +12,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from benchmarks.worlds import land_world
-from pipeline_assets.adapters import stages
+from pipeline_assets.adapters.stages import features, ingestion
 from pipeline_assets.adapters.stores import open_stores
 from pipeline_assets.commands.chains import Chains, prepare_home
-from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.settings import Params, Settings
 
@@ -29,17 +28,17 @@ def run_bare(root: Path, params: Params) -> float:
     stores = open_stores(str(root))
     days = [START + timedelta(days=number) for number in range(N_DAYS)]
     started = time.perf_counter()
-    for _ in stages.ingest(stores, params.ingestion, days):
+    for _ in ingestion.ingest(stores, params.ingestion, days):
         pass
     for day in days:
-        stages.find_lost_rows(stores, params.ingestion, day)
-        stages.find_quarantine_share(stores, params.ingestion, day)
-        stages.find_absent_input(stores, day)
-    for _ in stages.build_features(stores, days):
+        ingestion.find_lost_rows(stores, day)
+        ingestion.find_quarantine_share(stores, params.ingestion, day)
+        ingestion.find_absent_input(stores, day)
+    for _ in features.build_features(stores, days):
         pass
     for day in days:
-        for table in (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE):
-            stages.find_payments_without_features(stores, table, day)
+        for table in features.FEATURE_TABLES:
+            features.find_payments_without_features(stores, table, day)
     return time.perf_counter() - started
 
 

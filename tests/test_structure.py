@@ -12,12 +12,12 @@ MAY_IMPORT = {
     "contracts": {"contracts"},
     "core": {"contracts", "core"},
     "simulator": {"contracts", "simulator"},
-    "settings": {"contracts", "core", "settings"},
-    "adapters": {"contracts", "core", "settings", "adapters"},
+    "adapters": {"contracts", "core", "adapters"},
+    "settings": {"contracts", "core", "simulator", "adapters", "settings"},
     "defs": {"contracts", "core", "settings", "adapters", "defs"},
     "definitions": {"settings", "adapters", "defs"},
     "commands": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands"},
-    "cli": {"settings", "adapters", "commands", "definitions"},
+    "cli": {"contracts", "settings", "adapters", "commands", "definitions"},
 }
 HEAVY = {"lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
 
