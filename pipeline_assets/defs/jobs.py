@@ -21,13 +21,11 @@ def build(calendar: Calendar) -> dg.Definitions:
     daily = dg.define_asset_job(
         "daily",
         selection=dg.AssetSelection.groups(*DAILY_GROUPS),
-        partitions_def=calendar.daily,
         description="One day: ingest what landed, build its features, decide on its payments, measure.",
     )
     weekly = dg.define_asset_job(
         "weekly",
         selection=dg.AssetSelection.groups(*WEEKLY_GROUPS),
-        partitions_def=calendar.weekly,
         description="One week: train on all mature history, evaluate against the champion, decide on the release.",
     )
     return dg.Definitions(
