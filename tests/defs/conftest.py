@@ -1,0 +1,74 @@
+"""A small world, landed and run through both chains once for all tests of this room."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from pipeline_assets.adapters.stores import Stores, open_stores
+from pipeline_assets.commands.chains import Chains, prepare_home
+from pipeline_assets.commands.simulation import simulate_until
+from pipeline_assets.core.evaluation import EvaluationParams
+from pipeline_assets.core.release import ReleaseParams
+from pipeline_assets.core.training import TrainingParams
+from pipeline_assets.definitions import build_definitions
+from pipeline_assets.settings import Params, Settings, SimulationParams
+
+START = date(2026, 1, 4)
+LAST = START + timedelta(days=48)
+PARAMS = Params(
+    history_start=START,
+    history_end=LAST,
+    first_model_after_days=35,
+    training=TrainingParams(rounds=20),
+    evaluation=EvaluationParams(top_cards=10),
+    release=ReleaseParams(tolerated_loss=0.5, min_frauds=1),
+    simulation=SimulationParams(n_customers=300, n_terminals=600),
+)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A data root with its definitions and stores; ``chains`` runs on its instance."""
+
+    root: Path
+    definitions: dg.Definitions
+    stores: Stores
+    chains: Chains
+
+    def instance(self) -> dg.DagsterInstance:
+        """Its Dagster instance; to be used as a context."""
+        return dg.DagsterInstance.from_config(str(self.root / "dagster"))
+
+
+def open_pipeline(root: Path, patch: pytest.MonkeyPatch) -> Pipeline:
+    """The pipeline of a data root; ``DAGSTER_HOME`` is its own."""
+    patch.setenv("DAGSTER_HOME", str(root / "dagster"))
+    prepare_home(str(root))
+    definitions = build_definitions(Settings(str(root), PARAMS, START))
+    return Pipeline(root, definitions, open_stores(str(root)), Chains(definitions, lambda _: None))
+
+
+def run_everything(pipeline: Pipeline) -> None:
+    """Both chains over all of history, as ``pipeline-assets run`` does it."""
+    pipeline.chains.run_daily(("ingestion", "features"), START, LAST)
+    pipeline.chains.run_weekly(START, LAST)
+    pipeline.chains.run_daily(("scoring", "monitoring"), START, LAST)
+
+
+@pytest.fixture(scope="session")
+def built_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data root with everything built; tests that change it copy it first."""
+    root = tmp_path_factory.mktemp("built")
+    with pytest.MonkeyPatch.context() as patch:
+        simulate_until(Settings(str(root), PARAMS, START), LAST, lambda _: None)
+        run_everything(open_pipeline(root, patch))
+    return root
+
+
+@pytest.fixture
+def built(built_root: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
+    """The built pipeline, to be read only."""
+    return open_pipeline(built_root, monkeypatch)
