@@ -46,7 +46,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_names_the_file_and_the_key(tmp_path: Path, text: str, named: str) -> None:
-    with pytest.raises(ValueError, match="params.yaml") as caught:
+    with pytest.raises(ValueError, match=r"params\.yaml") as caught:
         read_params(write(tmp_path, text))
     assert named in str(caught.value)
 

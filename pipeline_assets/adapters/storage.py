@@ -1,4 +1,4 @@
-"""Where bytes live: a local folder or an object store, behind six operations that each happen wholly or not at all.
+"""Where bytes live: a local folder or an object store, behind seven operations that each happen wholly or not at all.
 
 Only whole objects are read and written. Paths are relative, with forward slashes.
 """
@@ -33,6 +33,9 @@ class Storage(Protocol):
 
     def exists(self, path: str) -> bool:
         """Whether there is an object at ``path``."""
+
+    def stamp(self, path: str) -> str:
+        """What changes when the object at ``path`` is written again, without reading it; raises FileNotFoundError."""
 
     def list(self, prefix: str) -> list[str]:
         """The paths of all objects in the folder ``prefix`` and below, sorted; empty where there is none."""
@@ -74,6 +77,11 @@ class LocalStorage:
     def exists(self, path: str) -> bool:
         """See :class:`Storage`."""
         return (self._folder / path).is_file()
+
+    def stamp(self, path: str) -> str:
+        """See :class:`Storage`."""
+        status = (self._folder / path).stat()
+        return f"{status.st_size}-{status.st_mtime_ns}"
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
@@ -147,6 +155,11 @@ class ObjectStorage:
         except FileNotFoundError:
             return False
         return True
+
+    def stamp(self, path: str) -> str:
+        """See :class:`Storage`."""
+        meta = self._store.head(path)
+        return f"{meta['size']}-{meta['e_tag']}-{meta['last_modified'].isoformat()}"
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
