@@ -35,17 +35,22 @@ def query(roots: list[Storage], statement: str) -> pl.DataFrame:
     try:
         names = [name for root in roots for name in _make_views(connection, root)]
         try:
+            parsed = connection.extract_statements(statement)
+            if [one.type for one in parsed] != [duckdb.StatementType.SELECT]:
+                raise QueryError(
+                    f"expected one SELECT statement, found {statement!r}; the lake is read-only here\n{_list(names)}"
+                )
             result = connection.sql(statement)
-            if result is None:
-                raise QueryError(f"expected one SELECT statement, found {statement!r}; the lake is read-only here")
             # Not .pl(), which needs pyarrow; nor Arrow's C interface, after which DuckDB reports leaks at exit.
             return pl.DataFrame(result.fetchall(), result.columns, orient="row", infer_schema_length=None)
         except duckdb.Error as error:
-            raise QueryError(
-                f"{error}\ntables: {', '.join(sorted(names)) or 'none yet; run the pipeline first'}"
-            ) from error
+            raise QueryError(f"{error}\n{_list(names)}") from error
     finally:
         connection.close()
+
+
+def _list(names: list[str]) -> str:
+    return f"tables: {', '.join(sorted(names)) or 'none yet; run the pipeline first'}"
 
 
 def _make_views(connection: "duckdb.DuckDBPyConnection", root: Storage) -> list[str]:

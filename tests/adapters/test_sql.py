@@ -42,11 +42,28 @@ def test_what_is_refused_is_answered_with_the_tables_there_are(storage: LocalSto
         query([storage], statement)
 
 
-def test_a_statement_that_is_no_question_changes_nothing(storage: LocalStorage) -> None:
-    before = storage.list("")
-    with pytest.raises(QueryError):
-        query([storage], "create table mine as select 1")
-    assert storage.list("") == before
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table mine as select 1",
+        "copy (select 1) to '{file}'",
+        "select 1; select 2",
+        "delete from chargebacks",
+        "select 1; copy (select 1) to '{file}'",
+    ],
+)
+def test_nothing_but_one_question_is_answered_and_nothing_is_written(storage: LocalStorage, statement: str) -> None:
+    file = storage.list("")[0]
+    before = storage.read(file)
+    quoted = f"{storage.root}/{file}".replace("'", "''")
+    with pytest.raises(QueryError, match="tables: chargebacks"):
+        query([storage], statement.format(file=quoted))
+    assert storage.read(file) == before
+
+
+@pytest.mark.parametrize("statement", ["describe chargebacks", "with x as (select 1 a) select * from x", "show tables"])
+def test_questions_of_every_kind_are_answered(storage: LocalStorage, statement: str) -> None:
+    assert query([storage], statement).height > 0
 
 
 def test_an_empty_lake_says_so(tmp_path: Path) -> None:

@@ -103,15 +103,14 @@ def ask_schedule(pipeline: Pipeline, name: str, instance: dg.DagsterInstance, da
     schedule = pipeline.definitions.resolve_schedule_def(name)
     moment = datetime(day.year, day.month, day.day, 6, tzinfo=UTC)
     context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)
-    requests = schedule.evaluate_tick(context).run_requests
-    return [str(request.partition_key) for request in requests or []]
+    answer = schedule(context)
+    return [str(answer.partition_key)] if isinstance(answer, dg.RunRequest) else []
 
 
-def test_the_daily_schedule_closes_yesterday_unless_it_has_its_scores(
-    built: Pipeline, instance: dg.DagsterInstance
-) -> None:
-    assert ask_schedule(built, "daily_at_five", instance, LAST + DAY) == [str(LAST)]
-    assert ask_schedule(built, "daily_at_five", instance, START) == []
+def test_the_daily_schedule_closes_yesterday_unless_it_has_its_scores(built: Pipeline, tmp_path: Path) -> None:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as nothing_done:
+        assert ask_schedule(built, "daily_at_five", nothing_done, LAST + DAY) == [str(LAST)]
+        assert ask_schedule(built, "daily_at_five", nothing_done, START) == []
     with built.instance() as done:
         assert ask_schedule(built, "daily_at_five", done, LAST + DAY) == []
 
