@@ -1,4 +1,4 @@
-"""Our base features against those that the Handbook's own code computed on the Handbook's data."""
+"""The Handbook's data through the example mapping: our base features against those of the Handbook's own code."""
 
 from datetime import date, timedelta
 from pathlib import Path
@@ -6,42 +6,42 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from pipeline_assets.adapters.delivery import deliver
+from pipeline_assets.adapters.stages.features import FEATURE_TABLES, build_features
+from pipeline_assets.adapters.stages.ingestion import ingest
+from pipeline_assets.adapters.stores import open_stores
 from pipeline_assets.contracts.features import BASE_WINDOWS_DAYS
-from pipeline_assets.core.features import add_clock_features, compute_features
+from pipeline_assets.contracts.tables import QUARANTINE, TRANSACTIONS
+from pipeline_assets.core.features import add_clock_features
+from pipeline_assets.settings import read_params
 
-HANDBOOK = Path(__file__).parents[3] / "../shared/handbook"
-FIRST, LAST = date(2018, 6, 1), date(2018, 6, 14)
+ROOT = Path(__file__).parents[3]
+HANDBOOK = ROOT / "../shared/handbook"
+START, FIRST, LAST = date(2018, 4, 1), date(2018, 6, 1), date(2018, 6, 14)
 
 pytestmark = pytest.mark.skipif(not HANDBOOK.is_dir(), reason="the Handbook's data is not beside the repository")
 
 
 @pytest.fixture(scope="module")
-def compared() -> pl.DataFrame:
+def compared(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     """The Handbook's features and ours, of the rows whose customer has no other payment in the same second."""
-    raw = pl.read_parquet(sorted((HANDBOOK / "transactions").glob("*.parquet"))[: (LAST - date(2018, 3, 31)).days])
-    rows = raw.select(
-        pl.col("TRANSACTION_ID").cast(pl.String).alias("transaction_id"),
-        pl.col("TX_DATETIME").dt.cast_time_unit("us").dt.replace_time_zone("UTC").alias("event_time"),
-        pl.col("CUSTOMER_ID").cast(pl.String).alias("customer_id"),
-        pl.col("TERMINAL_ID").cast(pl.String).alias("terminal_id"),
-        (pl.col("TX_AMOUNT") * 100).round().cast(pl.Int64).alias("amount_cents"),
-        pl.col("TX_DATETIME").dt.date().alias("arrival_date"),
-        pl.col("TX_FRAUD"),
-    )
-    reports = rows.filter(pl.col("TX_FRAUD") == 1).select(
-        "transaction_id",
-        (pl.col("event_time") + timedelta(days=7)).alias("reported_at"),
-        (pl.col("arrival_date") + timedelta(days=7)).alias("arrival_date"),
-    )
-    rows = rows.drop("TX_FRAUD")
-    ours = compute_features(rows, reports, FIRST, LAST)
+    stores = open_stores(str(tmp_path_factory.mktemp("handbook")))
+    params = read_params(ROOT / "examples/handbook.yaml").ingestion
+    deliver(HANDBOOK / "transactions", stores.landing, params, START, LAST)
+    days = [START + timedelta(days=number) for number in range((LAST - START).days + 1)]
+    asked = [day for day in days if day >= FIRST]
+    assert len(list(ingest(stores, params, days))) == 4 * len(days)
+    assert len(list(build_features(stores, asked))) == 2 * len(asked)
+    assert stores.lake.read(QUARANTINE, days).is_empty()
+    rows = stores.lake.read(TRANSACTIONS, asked)
     golden = pl.read_parquet(HANDBOOK / f"features-{FIRST}..{LAST}.parquet")
     golden = golden.with_columns(pl.col("TRANSACTION_ID").cast(pl.String).alias("transaction_id"))
+    assert rows.height == golden.height
     twins = pl.struct("customer_id", "event_time").is_duplicated()
     joined = add_clock_features(rows.filter(~twins)).join(golden, on="transaction_id")
     assert joined.height > golden.height - 50  # a few twins, and every other row
-    for table in (ours.customer, ours.terminal):
-        joined = joined.join(table.drop("arrival_date"), on="transaction_id")
+    for table in FEATURE_TABLES:
+        joined = joined.join(stores.lake.read(table, asked), on="transaction_id")
     return joined
 
 
