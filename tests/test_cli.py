@@ -1,0 +1,58 @@
+"""The command line: what it says to a person who made a mistake."""
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from pipeline_assets.cli import commands
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data root and a small world."""
+    params = tmp_path / "params.yaml"
+    params.write_text("{history_start: 2026-01-04, simulation: {n_customers: 20, n_terminals: 40}}")
+    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path / "root"))
+    monkeypatch.setenv("PIPELINE_PARAMS", str(params))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["backfill", "--from", "2026-01-05", "--to", "2026-01-04"], "--to: expected a day not before"),
+        (["simulate", "--until", "2025-01-01"], "history's first"),
+        (["sql", "select * from scores"], "none yet"),
+        (["quarantine", "export", "rows.txt", "--from", "2026-01-05", "--to", "2026-01-06"], "rows.txt"),
+    ],
+)
+def test_a_mistake_is_one_message_and_no_stack(arguments: list[str], said: str) -> None:
+    result = CliRunner().invoke(commands, arguments)
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "Traceback" not in result.output
+
+
+def test_an_unknown_parameter_is_named(environment: Path) -> None:
+    (environment / "params.yaml").write_text("{histroy_start: 2026-01-04}")
+    result = CliRunner().invoke(commands, ["simulate"])
+    assert result.exit_code == 1
+    assert "histroy_start" in result.output
+
+
+def test_simulating_again_lands_only_the_days_that_are_missing(environment: Path) -> None:
+    first = CliRunner().invoke(commands, ["simulate", "--until", "2026-01-06"])
+    again = CliRunner().invoke(commands, ["simulate", "--until", "2026-01-07"])
+    assert "6 new files landed" in first.output
+    assert "2 new files landed" in again.output
+    assert len(list((environment / "root" / "landing").rglob("*.parquet"))) == 8
+
+
+def test_another_world_is_not_mixed_into_a_data_root(environment: Path) -> None:
+    CliRunner().invoke(commands, ["simulate", "--until", "2026-01-05"])
+    params = environment / "params.yaml"
+    params.write_text(params.read_text().replace("n_customers: 20", "n_customers: 30"))
+    result = CliRunner().invoke(commands, ["simulate", "--until", "2026-01-05"])
+    assert result.exit_code == 1
+    assert "another world" in result.output
