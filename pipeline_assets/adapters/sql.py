@@ -60,7 +60,7 @@ def _make_views(connection: "duckdb.DuckDBPyConnection", root: Storage) -> list[
     for name in TABLES:
         folder = Path(root.root, name)
         if any(folder.glob("date=*/part.parquet")):
-            connection.sql(_view(name, f"{folder}/date=*/part.parquet"))
+            connection.sql(_view(name, [f"{folder}/date=*/part.parquet"]))
             made.append(name)
     return made
 
@@ -69,18 +69,20 @@ def _make_views_of_bucket(connection: "duckdb.DuckDBPyConnection", root: Storage
     from obstore.fsspec import FsspecStore
 
     # The object store that the lake itself uses: credentials are given once, and no DuckDB extension is fetched.
-    connection.register_filesystem(FsspecStore("s3"))
+    if "s3" not in connection.list_filesystems():
+        connection.register_filesystem(FsspecStore("s3"))
     made = []
     for name in TABLES:
-        if root.list(name):
-            connection.sql(_view(name, f"{root.root}/{name}/date=*/part.parquet"))
+        files = [path for path in root.list(name) if path.endswith("/part.parquet")]
+        if files:  # named one by one: DuckDB does not find them by a pattern there
+            connection.sql(_view(name, [f"{root.root}/{path}" for path in files]))
             made.append(name)
     return made
 
 
-def _view(name: str, files: str) -> str:
-    quoted = files.replace("'", "''")
+def _view(name: str, files: list[str]) -> str:
+    quoted = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     return (
         f"create view {name} as select * from "  # noqa: S608 - the names are ours
-        f"read_parquet('{quoted}', hive_partitioning = true, hive_types = {{'date': date}})"
+        f"read_parquet([{quoted}], hive_partitioning = true, hive_types = {{'date': date}})"
     )
