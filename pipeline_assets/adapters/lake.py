@@ -15,17 +15,31 @@ import polars as pl
 
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.contracts.tables import Table
+from pipeline_assets.core.failures import AbsentInputError, BadDataError
 
 PARTITION_COLUMN: Final = "date"  # the hive key; never a column of the files themselves
+ABSENT: Final = "nothing"  # what is found where a file is gone
 _SHOWN_FAILURES: Final = 5  # failing cells shown in an error: enough to see the pattern
 
 
-class ContractError(ValueError):
+class ContractError(BadDataError):
     """A frame does not satisfy its table's contract; nothing was written."""
 
 
-class PartitionMissingError(FileNotFoundError):
+class PartitionMissingError(AbsentInputError):
     """A partition that was asked for is not in the lake."""
+
+
+class PartitionCorruptError(BadDataError):
+    """The bytes of a partition are not those that were written."""
+
+    def __init__(self, root: str, table: Table, day: date, expected: str, found: str) -> None:
+        """Of ``table`` for ``day`` in the lake ``root``, hashes ``expected`` and ``found`` (or what came instead)."""
+        self.day, self.path, self.expected, self.found = day, _path(table, day), expected, found
+        super().__init__(
+            f"{table.name} of {day} in the lake {root} is damaged: {self.path}: expected {expected}, found {found}; "
+            "restore or rebuild it: pipeline-assets heal --apply"
+        )
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,13 @@ class Lake:
         return {day: self._put(table, day, frame) for day, frame in frames.items()}
 
     def read(
-        self, table: Table, days: Iterable[date], columns: Iterable[str] | None = None, *, with_date: bool = False
+        self,
+        table: Table,
+        days: Iterable[date],
+        columns: Iterable[str] | None = None,
+        *,
+        with_date: bool = False,
+        md5s: Mapping[date, str] | None = None,
     ) -> pl.DataFrame:
         """The rows of ``days``, in the order of the days and of the table.
 
@@ -77,14 +97,16 @@ class Lake:
             days: The partitions to read; each must exist.
             columns: Which columns, in which order; all by default.
             with_date: Whether to add the partition's day as a last column ``date``.
+            md5s: Hashes that the bytes must have, by day; without, they are read as they are.
 
         Raises:
             PartitionMissingError: One of the days is not there.
+            PartitionCorruptError: Its bytes are no parquet, or not the expected ones.
         """
         names = list(columns) if columns is not None else list(table.columns)
         parts = [table.empty().select(names).with_columns(pl.lit(None, pl.Date).alias(PARTITION_COLUMN)).clear()]
         for day in days:
-            part = self._get(table, day, names)
+            part = self._get(table, day, names, md5s[day] if md5s is not None else None)
             parts.append(part.with_columns(pl.lit(day, pl.Date).alias(PARTITION_COLUMN)))
         frame = pl.concat(parts, how="vertical", rechunk=False)
         return frame if with_date else frame.drop(PARTITION_COLUMN)
@@ -112,12 +134,23 @@ class Lake:
         except FileNotFoundError as error:
             raise _missing(self.root, table, day) from error
 
-    def _get(self, table: Table, day: date, columns: list[str]) -> pl.DataFrame:
+    def _get(self, table: Table, day: date, columns: list[str], expected: str | None) -> pl.DataFrame:
+        content: bytes | None = None
+        if expected is not None:
+            try:
+                content = self._read(table, day)
+            except PartitionMissingError as error:
+                raise PartitionCorruptError(self.root, table, day, f"md5 {expected}", ABSENT) from error
+            found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            if found != expected:
+                raise PartitionCorruptError(self.root, table, day, f"md5 {expected}", f"md5 {found}")
         try:
-            with self._storage.open(_path(table, day)) as file:
+            with io.BytesIO(content) if content is not None else self._storage.open(_path(table, day)) as file:
                 return pl.read_parquet(file, columns=columns, hive_partitioning=False).select(columns)
         except FileNotFoundError as error:
             raise _missing(self.root, table, day) from error
+        except pl.exceptions.PolarsError as error:
+            raise PartitionCorruptError(self.root, table, day, "a parquet file of its columns", str(error)) from error
 
     def _put(self, table: Table, day: date, frame: pl.DataFrame) -> Written:
         buffer = io.BytesIO()

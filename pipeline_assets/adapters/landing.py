@@ -5,14 +5,15 @@ from datetime import date
 
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.contracts.vocabularies import Feed
-from pipeline_assets.core.ingestion import LandedFile
+from pipeline_assets.core.failures import BadDataError
+from pipeline_assets.core.ingestion import LandedFile, digest_files
 
 # Writers that do not rename at the end of an upload use these names; Spark and Hadoop hide what begins so.
 _HIDDEN_PREFIXES = (".", "_")
 _UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 
 
-class LandedDifferentlyError(ValueError):
+class LandedDifferentlyError(BadDataError):
     """A file of this name, with other content, has landed already; nothing was written."""
 
 
@@ -22,6 +23,7 @@ class LandingZone:
     def __init__(self, storage: Storage) -> None:
         """Use ``storage``, whose top-level folders are the feeds."""
         self._storage = storage
+        self._versions: dict[date, tuple[str, str]] = {}  # by day: stamps, and the version that they had
 
     def list_files(self, feed: Feed, day: date) -> list[str]:
         """The names of the files that landed on ``day``, sorted; hidden and unfinished ones are left out."""
@@ -58,6 +60,13 @@ class LandingZone:
             for name in self.list_files(feed, day):
                 digest.update(f"{feed}/{name} {self._storage.stamp(_path(feed, day, name))}\n".encode())
         return digest.hexdigest()
+
+    def version(self, day: date) -> str:
+        """The version of what landed on ``day``, by content, as ingestion records it; read again only if it changed."""
+        stamps = self.digest(day)
+        if self._versions.get(day, ("", ""))[0] != stamps:
+            self._versions[day] = (stamps, digest_files(self.read_day(day)))
+        return self._versions[day][1]
 
     def land(self, feed: Feed, day: date, name: str, content: bytes, *, replace: bool = False) -> bool:
         """Put a file into the landing zone, wholly or not at all; False where it was there with the same content.

@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any, Final
 
 from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.core.failures import AbsentInputError, BadDataError
 from pipeline_assets.core.scoring import FraudModel, ModelMismatchError
 from pipeline_assets.core.training import TrainedModel
 
@@ -21,11 +22,11 @@ _FOLDER: Final = "fraud_model"
 _HASH_DIGITS: Final = 12  # of the card's md5 in a version: enough to tell versions apart, short enough to read
 
 
-class ModelMissingError(FileNotFoundError):
+class ModelMissingError(AbsentInputError):
     """A model that was asked for is not in the store."""
 
 
-class ModelCorruptError(ValueError):
+class ModelCorruptError(BadDataError):
     """The bytes of a model are not those that were written."""
 
 
@@ -38,12 +39,14 @@ class WrittenModel:
         md5: Hash of the model's bytes.
         path: Where they are, relative to the store's root.
         card: What it was trained on and how.
+        files: Hash of each of its files, by path; the model's own comes first.
     """
 
     version: str
     md5: str
     path: str
     card: Mapping[str, Any]
+    files: Mapping[str, str]
 
 
 class StoredCheckpoint:
@@ -107,8 +110,9 @@ class ModelStore:
             version = str(json.loads(content)["version"])
         except (ValueError, KeyError, TypeError) as error:
             raise self._corrupt(f"the model as of {as_of}", path, "its version as JSON", repr(content[:40])) from error
-        card = self._read_card(version)
-        return WrittenModel(version, card["md5"], f"{_locate(version)}/model.txt", card)
+        card, folder = self._read_card(version), _locate(version)
+        files = {f"{folder}/model.txt": card["md5"], f"{folder}/card.json": _md5(_to_json(card)), path: _md5(content)}
+        return WrittenModel(version, card["md5"], f"{folder}/model.txt", card, files)
 
     def load(self, version: str) -> FraudModel:
         """A model that scores, of exactly the bytes that were written.
@@ -125,15 +129,15 @@ class ModelStore:
             raise self._corrupt(f"model {version}", path, f"md5 {card['md5']}", _md5(content))
         return FraudModel(version, content.decode(), card["typical_inputs"])
 
-    def load_available(self, versions: Iterable[str]) -> tuple[dict[str, FraudModel], dict[str, str]]:
+    def load_available(self, versions: Iterable[str]) -> tuple[dict[str, FraudModel], dict[str, Exception]]:
         """The models that can be loaded, by version, and of the others why not: the scoring goes down the ladder."""
         models: dict[str, FraudModel] = {}
-        problems: dict[str, str] = {}
+        problems: dict[str, Exception] = {}
         for version in sorted(set(versions)):
             try:
                 models[version] = self.load(version)
             except (ModelMissingError, ModelCorruptError, ModelMismatchError) as error:
-                problems[version] = str(error)
+                problems[version] = error
         return models, problems
 
     def _read(self, path: str, what: str) -> bytes:

@@ -4,13 +4,14 @@ import dataclasses
 from typing import Final
 
 from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.core.failures import BadDataError
 from pipeline_assets.core.release import ReleaseEntry, ReleaseEntryError, read_entry
 
 _FOLDER: Final = "entries"
 _MAX_ATTEMPTS: Final = 100  # each failed one means that another writer's entry went in
 
 
-class ReleaseLogError(ValueError):
+class ReleaseLogError(BadDataError):
     """The log was changed after it was written: an entry is missing, unreadable or not the one that the next names."""
 
 

@@ -1,4 +1,4 @@
-"""Where bytes live: a local folder or an object store, behind seven operations that each happen wholly or not at all.
+"""Where bytes live: a local folder or an object store, behind a few operations that each happen wholly or not at all.
 
 Only whole objects are read and written. Paths are relative, with forward slashes.
 """
@@ -9,7 +9,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 TEMPORARY_PREFIX = ".tmp-"  # never listed: what a killed write leaves behind is invisible
 
@@ -39,6 +42,9 @@ class Storage(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """The paths of all objects in the folder ``prefix`` and below, sorted; empty where there is none."""
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """By path, sorted, the :meth:`stamp` of all objects in the folder ``prefix`` and below."""
 
     def delete(self, path: str) -> None:
         """Remove the object at ``path``; silently where there is none."""
@@ -81,7 +87,7 @@ class LocalStorage:
     def stamp(self, path: str) -> str:
         """See :class:`Storage`."""
         status = (self._folder / path).stat()
-        return f"{status.st_size}-{status.st_mtime_ns}"
+        return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
@@ -89,6 +95,14 @@ class LocalStorage:
         return sorted(
             path.relative_to(self._folder).as_posix() for path in found if not path.name.startswith(TEMPORARY_PREFIX)
         )
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """See :class:`Storage`; what is removed while it is listed is left out."""
+        found = {}
+        for path in self.list(prefix):
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = self.stamp(path)
+        return found
 
     def delete(self, path: str) -> None:
         """See :class:`Storage`."""
@@ -158,12 +172,16 @@ class ObjectStorage:
 
     def stamp(self, path: str) -> str:
         """See :class:`Storage`."""
-        meta = self._store.head(path)
-        return f"{meta['size']}-{meta['e_tag']}-{meta['last_modified'].isoformat()}"
+        return _stamp(self._store.head(path))
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
         return sorted(meta["path"] for batch in self._store.list(prefix) for meta in batch)
+
+    def stamps(self, prefix: str) -> dict[str, str]:
+        """See :class:`Storage`."""
+        found = (meta for batch in self._store.list(prefix) for meta in batch)
+        return {meta["path"]: _stamp(meta) for meta in sorted(found, key=lambda meta: str(meta["path"]))}
 
     def delete(self, path: str) -> None:
         """See :class:`Storage`."""
@@ -187,6 +205,10 @@ def open_storage(root: str) -> Storage:
 def within(storage: Storage, folder: str) -> Storage:
     """The part of ``storage`` below ``folder``, as a storage of its own."""
     return open_storage(f"{storage.root.rstrip('/')}/{folder}")
+
+
+def _stamp(meta: "ObjectMeta") -> str:
+    return f"{meta['size']}-{meta['e_tag']}-{meta['last_modified'].isoformat()}"
 
 
 def _make_folder(folder: Path) -> None:

@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
+from pipeline_assets.adapters.damage import DamageList
+from pipeline_assets.adapters.holds import Holds
 from pipeline_assets.adapters.lake import Lake
 from pipeline_assets.adapters.landing import LandingZone
 from pipeline_assets.adapters.models import ModelStore
+from pipeline_assets.adapters.records import Records
 from pipeline_assets.adapters.release_log import ReleaseLog
 from pipeline_assets.adapters.storage import Storage, open_storage, within
 
@@ -20,6 +23,9 @@ class Stores:
         models: The trained models and their checkpoints.
         release_log: Which model is in force from when.
         reports: Tables that hold clocks and are never alike: service levels.
+        records: Of each partition, what it is and what it was made from.
+        holds: Partitions that failed a blocking check.
+        damage: Partitions whose bytes were found not to be the recorded ones.
         tables: The storages whose folders are tables, for SQL.
     """
 
@@ -29,6 +35,9 @@ class Stores:
     models: ModelStore
     release_log: ReleaseLog
     reports: Lake
+    records: Records
+    holds: Holds
+    damage: DamageList
     tables: list[Storage]
 
 
@@ -43,5 +52,8 @@ def open_stores(data_root: str) -> Stores:
         models=ModelStore(within(root, "models")),
         release_log=ReleaseLog(within(root, "release")),
         reports=Lake(reports),
+        records=Records(within(root, "records")),
+        holds=Holds(within(root, "holds")),
+        damage=DamageList(within(root, "damage")),
         tables=[lake, reports],
     )

@@ -3,6 +3,13 @@
 from enum import StrEnum
 
 
+class Cadence(StrEnum):
+    """How an asset is partitioned."""
+
+    DAILY = "daily"  # named after the day on which its rows arrived
+    WEEKLY = "weekly"  # named after the as-of day: the first of the week that it is for
+
+
 class Feed(StrEnum):
     """What a landing folder delivers."""
 
@@ -66,6 +73,7 @@ class Degradation(StrEnum):
     BACKUP_UNAVAILABLE = "backup_unavailable"
     CUSTOMER_FEATURES_MISSING = "customer_features_missing"
     TERMINAL_FEATURES_MISSING = "terminal_features_missing"
+    HISTORY_INCOMPLETE = "history_incomplete"  # a day within the features' window was held or absent
 
 
 class ReleaseAction(StrEnum):

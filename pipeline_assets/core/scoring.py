@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass as parameters
 from pipeline_assets.contracts.features import CUSTOMER_FEATURES, TERMINAL_FEATURES, Feature
 from pipeline_assets.contracts.tables import SCORES
 from pipeline_assets.contracts.vocabularies import Decision, Degradation, Rung
+from pipeline_assets.core.failures import BadDataError
 from pipeline_assets.core.features import MODEL_FEATURES, make_model_inputs
 from pipeline_assets.core.release import ReleaseEntry, find_entry_in_force
 from pipeline_assets.core.rules import HIGH_AMOUNT, RulesParams, score_by_rules
@@ -39,7 +40,7 @@ _MISSING: Final = (
 Floats = npt.NDArray[np.float64]
 
 
-class ModelMismatchError(ValueError):
+class ModelMismatchError(BadDataError):
     """A model was trained on other inputs than this code makes."""
 
 
@@ -168,6 +169,15 @@ def score_payments(
     if not routed:
         return SCORES.empty()
     return pl.concat(routed).sort("index").select(SCORES.columns)
+
+
+def mark_incomplete_history(scored: pl.DataFrame, is_incomplete: pl.Series) -> pl.DataFrame:
+    """Scores whose rows say so where the features behind them were made without a part of their window."""
+    code = pl.lit([str(Degradation.HISTORY_INCOMPLETE)], pl.List(pl.String))
+    degraded_by = pl.col("degraded_by")
+    return scored.with_columns(
+        degraded_by=pl.when(is_incomplete).then(pl.concat_list(degraded_by, code)).otherwise(degraded_by)
+    )
 
 
 def _route(

@@ -21,6 +21,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as parameters
 
 from pipeline_assets.contracts.features import CUSTOMER_FEATURES, TERMINAL_FEATURES
+from pipeline_assets.core.failures import BadDataError
 from pipeline_assets.core.features import MODEL_FEATURES, RARE_TAIL_FEATURES, make_model_inputs
 
 TRAINING_CODE_VERSION: Final = "1"  # raise it when the same rows and parameters give another model
@@ -30,7 +31,7 @@ _NULLABLE: Final = frozenset(f.name for f in (*CUSTOMER_FEATURES, *TERMINAL_FEAT
 Floats = npt.NDArray[np.float64]
 
 
-class TrainingDataError(ValueError):
+class TrainingDataError(BadDataError):
     """The training set cannot train a model; the message says why."""
 
 

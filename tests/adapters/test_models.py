@@ -233,8 +233,8 @@ def test_what_cannot_be_loaded_is_named_and_the_rest_is_there(tmp_path: Path, tr
     models, problems = store.load_available([good, damaged, foreign, "2026-03-29-0123456789ab", good])
     assert set(models) == {good}
     assert set(problems) == {damaged, foreign, "2026-03-29-0123456789ab"}
-    assert "is damaged" in problems[damaged]
-    assert "is_sunday_" in problems[foreign]
+    assert "is damaged" in str(problems[damaged])
+    assert "is_sunday_" in str(problems[foreign])
 
 
 def test_the_card_is_json_that_anybody_can_read(tmp_path: Path, trained: TrainedModel) -> None:

@@ -5,7 +5,9 @@ from datetime import date
 import dagster as dg
 import pytest
 
-from pipeline_assets.defs.partitions import Calendar, days_before, trailing_days, weeks_before
+from pipeline_assets.contracts.vocabularies import Cadence
+from pipeline_assets.core.lineage.recipes import Reads
+from pipeline_assets.defs.partitions import Calendar, map_reads
 
 START = date(2018, 4, 1)
 
@@ -20,6 +22,10 @@ def mapped(
         of.subset_with_partition_keys([key]), of, upstream
     )
     return sorted(result.partitions_subset.get_partition_keys())
+
+
+def daily_reads(first: int, last: int) -> dg.TimeWindowPartitionMapping:
+    return map_reads(Reads("transactions", first, last), Cadence.DAILY)
 
 
 def test_a_closed_history_has_every_day_and_every_week_that_begins_in_it() -> None:
@@ -46,25 +52,34 @@ def test_an_open_history_ends_with_yesterday_and_with_the_week_that_has_begun() 
 @pytest.mark.parametrize(("key", "first", "count"), [("2018-04-01", "2018-04-01", 1), ("2018-06-30", "2018-05-31", 31)])
 def test_a_trailing_window_is_clipped_at_the_start_of_history(key: str, first: str, count: int) -> None:
     daily = Calendar.between(START, date(2018, 6, 30), 35).daily
-    keys = mapped(trailing_days(30), daily, key, daily)
+    keys = mapped(daily_reads(-30, 0), daily, key, daily)
     assert (keys[0], keys[-1], len(keys)) == (first, key, count)
 
 
 def test_the_days_before_do_not_hold_the_day_itself() -> None:
     daily = Calendar.between(START, date(2018, 6, 30), 35).daily
-    assert mapped(days_before(7), daily, "2018-04-01", daily) == []
-    assert mapped(days_before(7), daily, "2018-04-10", daily)[::6] == ["2018-04-03", "2018-04-09"]
+    assert mapped(daily_reads(-7, -1), daily, "2018-04-01", daily) == []
+    assert mapped(daily_reads(-7, -1), daily, "2018-04-10", daily)[::6] == ["2018-04-03", "2018-04-09"]
 
 
 def test_a_model_sees_only_days_before_its_as_of_day() -> None:
     calendar = Calendar.between(START, date(2018, 6, 30), 35)
-    keys = mapped(weeks_before(26), calendar.weekly, "2018-05-13", calendar.daily)
+    keys = mapped(
+        map_reads(Reads("transactions", -182, -1), Cadence.WEEKLY), calendar.weekly, "2018-05-13", calendar.daily
+    )
     assert (keys[0], keys[-1]) == ("2018-04-01", "2018-05-12")
 
 
-def test_a_day_is_scored_under_the_release_of_the_week_it_lies_in() -> None:
+def test_an_evaluation_reads_what_its_held_out_candidate_is_trained_on() -> None:
+    calendar = Calendar.between(START, date(2018, 12, 30), 35)
+    mapping = map_reads(Reads("transactions", -196, -15), Cadence.WEEKLY)
+    keys = mapped(mapping, calendar.weekly, "2018-12-02", calendar.daily)
+    assert (keys[0], keys[-1]) == ("2018-05-20", "2018-11-17")
+
+
+def test_a_day_is_scored_under_the_releases_in_force_at_its_event_times_late_rows_included() -> None:
     calendar = Calendar.between(START, date(2018, 6, 30), 35)
-    same = dg.TimeWindowPartitionMapping()
-    assert mapped(same, calendar.daily, "2018-06-09", calendar.weekly) == ["2018-06-03"]
-    assert mapped(same, calendar.daily, "2018-06-10", calendar.weekly) == ["2018-06-10"]
-    assert mapped(same, calendar.daily, "2018-04-02", calendar.weekly) == []
+    reads = map_reads(Reads("release", -13, 0), Cadence.DAILY)
+    assert mapped(reads, calendar.daily, "2018-06-09", calendar.weekly) == ["2018-05-27", "2018-06-03"]
+    assert mapped(reads, calendar.daily, "2018-06-10", calendar.weekly) == ["2018-06-03", "2018-06-10"]
+    assert mapped(reads, calendar.daily, "2018-04-02", calendar.weekly) == []

@@ -4,10 +4,9 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from pipeline_assets.adapters.lake import PartitionMissingError
-from pipeline_assets.adapters.stages.made import Made, chunk_days, compare_ids, describe, read_arrivals
+from pipeline_assets.adapters.stages.made import Made, chunk_days, compare_ids, describe
+from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
-from pipeline_assets.contracts.features import HISTORY_DAYS, MAX_LATENESS_DAYS
 from pipeline_assets.contracts.tables import (
     CHARGEBACKS,
     CUSTOMER_FEATURES_TABLE,
@@ -16,36 +15,37 @@ from pipeline_assets.contracts.tables import (
     Table,
 )
 from pipeline_assets.core.checks import Finding
+from pipeline_assets.core.lineage.recipes import FEATURE_WINDOW_DAYS, describe_features
 
 FEATURE_TABLES: Final = (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
-_WINDOW_DAYS: Final = HISTORY_DAYS + MAX_LATENESS_DAYS  # days before a day whose rows its features can see
 
 
 def build_features(stores: Stores, days: Sequence[date], tables: Collection[Table] = FEATURE_TABLES) -> Iterator[Made]:
     """Make the feature tables of ``days``, which are in order; memory follows the trailing window, not the range.
 
+    A day of the window that is held or absent is gone without; the record of the partition says so.
+
     Raises:
         PartitionMissingError: The transactions of one of the days are not in the lake.
+        PartitionHeldError: They failed a blocking check.
     """
     from pipeline_assets.core.features import compute_features
 
-    for chunk in chunk_days(days, _WINDOW_DAYS + 1):
-        first, last = chunk[0], chunk[-1]
+    recipes = describe_features()
+    for chunk in chunk_days(days, FEATURE_WINDOW_DAYS + 1):
+        view, first, last = View(stores), chunk[0], chunk[-1]
         for day in chunk:
-            if not stores.lake.has(TRANSACTIONS, day):
-                raise PartitionMissingError(f"features of {day}: transactions of {day} are not there; ingest it first")
-        start = first - timedelta(days=_WINDOW_DAYS)
+            view.require(TRANSACTIONS.name, day, wanted_by="features")
+        start = first - timedelta(days=FEATURE_WINDOW_DAYS)
         computed = compute_features(
-            read_arrivals(stores.lake, TRANSACTIONS, start, last),
-            read_arrivals(stores.lake, CHARGEBACKS, start, last),
-            first,
-            last,
+            view.read_window(TRANSACTIONS, start, last), view.read_window(CHARGEBACKS, start, last), first, last
         )
         for table, frame in zip(FEATURE_TABLES, (computed.customer, computed.terminal), strict=True):
             if table in tables:
                 parts = frame.partition_by("arrival_date", as_dict=True, include_key=False)
                 frames = {day: parts.get((day,), table.empty()) for day in chunk}
                 for day, written in stores.lake.write_days(table, frames).items():
+                    view.record(recipes[table.name], day, {f"lake/{written.path}": written.md5})
                     yield describe("lake", table, day, written, frames[day])
 
 

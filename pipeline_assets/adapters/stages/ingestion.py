@@ -7,6 +7,7 @@ from typing import Final
 import polars as pl
 
 from pipeline_assets.adapters.stages.made import Made, chunk_days, describe, list_back
+from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import CHARGEBACKS, LEDGER, QUARANTINE, TRANSACTIONS, Table
 from pipeline_assets.contracts.vocabularies import Feed
@@ -16,11 +17,13 @@ from pipeline_assets.core.ingestion import (
     IngestionParams,
     check_quarantine_share,
     check_rows_are_conserved,
+    digest_files,
     ingest_day,
     recount_file,
 )
+from pipeline_assets.core.lineage.recipes import LANDING, describe_ingestion
 
-INGESTED: Final = (TRANSACTIONS, CHARGEBACKS, QUARANTINE, LEDGER)
+INGESTED: Final = (TRANSACTIONS, CHARGEBACKS, QUARANTINE, LEDGER)  # in the order in which they are recorded
 _FEED_TABLES: Final = {Feed.TRANSACTIONS: TRANSACTIONS, Feed.CHARGEBACKS: CHARGEBACKS}
 _CHUNK_DAYS: Final = 14  # days that are written together: one check of the contract for all of them
 _COUNTS: Final = ("rows_landed", "rows_kept", "rows_quarantined", "rows_duplicate")
@@ -30,25 +33,32 @@ def ingest(
     stores: Stores, params: IngestionParams, days: Sequence[date], tables: Collection[Table] = INGESTED
 ) -> Iterator[Made]:
     """Make the partitions of ``days``, which are in order, of the named ``tables``; files are never changed."""
-    recent = {feed: _RecentDays(stores, table, params.max_lateness_days) for feed, table in _FEED_TABLES.items()}
+    view, recipes = View(stores), describe_ingestion(params)
+    recent = {feed: _RecentDays(view, table, params.max_lateness_days) for feed, table in _FEED_TABLES.items()}
     for chunk in chunk_days(days, _CHUNK_DAYS):
         intakes: dict[date, DayIntake] = {}
         for day in chunk:
             past = {feed: window.read_before(day) for feed, window in recent.items()}
-            intakes[day] = ingest_day(stores.landing.read_day(day), past, day, params)
+            landed = stores.landing.read_day(day)
+            view.see_version(LANDING, day, digest_files(landed))
+            intakes[day] = ingest_day(landed, past, day, params)
             for feed, window in recent.items():
                 window.add(day, intakes[day].kept[feed])
-        for table in (table for table in INGESTED if table in tables):
-            frames = {day: _select(intake, table) for day, intake in intakes.items()}
-            for day, written in stores.lake.write_days(table, frames).items():
-                yield describe("lake", table, day, written, frames[day], **_tell(table, intakes[day]))
+        chosen = [table for table in INGESTED if table in tables]
+        frames = {table.name: {day: _select(intake, table) for day, intake in intakes.items()} for table in chosen}
+        written = {table.name: stores.lake.write_days(table, frames[table.name]) for table in chosen}
+        for table in chosen:  # the two feeds come first: the others name them as their inputs
+            for day, one in written[table.name].items():
+                record = view.record(recipes[table.name], day, {f"lake/{one.path}": one.md5})
+                view.see(record)
+                yield describe("lake", table, day, one, frames[table.name][day], **_tell(table, intakes[day]))
 
 
 class _RecentDays:
     """The kept rows of the days before one: those of this range as they were made, earlier ones from the lake."""
 
-    def __init__(self, stores: Stores, table: Table, n_days: int) -> None:
-        self._stores = stores
+    def __init__(self, view: View, table: Table, n_days: int) -> None:
+        self._view = view
         self._table = table
         self._n_days = n_days
         self._frames: dict[date, pl.DataFrame] = {}
@@ -57,8 +67,8 @@ class _RecentDays:
         """The rows of the days before ``day``, in the order of the days; older ones are forgotten."""
         window = list_back(day, self._n_days)
         for past in window:
-            if past not in self._frames and self._stores.lake.has(self._table, past):
-                self._frames[past] = self._stores.lake.read(self._table, [past])
+            if past not in self._frames and self._view.is_recorded(self._table.name, past):
+                self._frames[past] = self._view.read(self._table, [past])
         self._frames = {past: self._frames[past] for past in window if past in self._frames}
         return pl.concat([self._table.empty(), *self._frames.values()])
 

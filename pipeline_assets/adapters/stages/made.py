@@ -1,4 +1,4 @@
-"""What a stage made of one partition, and how tables come in and go out."""
+"""What a stage made of one partition, as it tells its caller."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
-from pipeline_assets.adapters.lake import Lake, Written
+from pipeline_assets.adapters.lake import Written
 from pipeline_assets.contracts.tables import Table
 from pipeline_assets.core.checks import Finding, Level
 
@@ -53,12 +53,6 @@ def chunk_days(days: Sequence[date], size: int) -> Iterator[list[date]]:
         chunk.append(day)
     if chunk:
         yield chunk
-
-
-def read_arrivals(lake: Lake, table: Table, first: date, last: date) -> pl.DataFrame:
-    """The partitions there are from ``first`` to ``last``, both inclusive, with each row's ``arrival_date``."""
-    days = [day for day in lake.days(table) if first <= day <= last]
-    return lake.read(table, days, with_date=True).rename({"date": "arrival_date"})
 
 
 def list_back(day: date, count: int) -> list[date]:

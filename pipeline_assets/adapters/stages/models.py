@@ -1,5 +1,6 @@
 """Training sets, models, their evaluation and their release, by weekly as-of day."""
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -9,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from pipeline_assets.adapters.models import ModelCorruptError, ModelMissingError
-from pipeline_assets.adapters.stages.made import Made, describe, read_arrivals
+from pipeline_assets.adapters.stages.made import Made, describe
+from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import (
     CHARGEBACKS,
@@ -30,17 +32,24 @@ from pipeline_assets.core.evaluation import (
 )
 from pipeline_assets.core.features import make_model_inputs
 from pipeline_assets.core.labels import check_labels_are_mature, find_test_week, label_mature_rows
+from pipeline_assets.core.lineage.recipes import (
+    MODEL,
+    RELEASE,
+    describe_evaluation,
+    describe_model,
+    describe_release,
+    describe_training_set,
+)
 from pipeline_assets.core.plots import plot_precision_recall
 from pipeline_assets.core.release import ReleaseParams, decide_release
 from pipeline_assets.core.rules import RulesParams, score_by_rules
 from pipeline_assets.core.scoring import FraudModel, ModelMismatchError, join_features
 from pipeline_assets.core.training import TrainingDataError, TrainingParams, compute_training_digest, train
 
-MODEL: Final = "fraud_model"
-RELEASE: Final = "release"
 CANDIDATE: Final = "candidate"
 _LOG: Final = logging.getLogger(__name__)
 _TEST_DAYS: Final = 7
+_FEATURE_TABLES: Final = (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
 _PROBED_ROWS: Final = 1000  # of the training set, that a model must be able to score
 
 
@@ -50,20 +59,27 @@ def build_training_sets(stores: Stores, params: TrainingParams, weeks: Sequence[
     Raises:
         PartitionMissingError: A day has transactions but no features.
     """
+    recipe = describe_training_set(params)
     for week in weeks:
-        frame = _make_training_set(stores, params, week)
+        view = View(stores)
+        frame = _make_training_set(view, params, week)
         written = stores.lake.write(TRAINING_SET, week, frame)
+        view.record(recipe, week, {f"lake/{written.path}": written.md5})
         facts = {"frauds": int(frame["is_fraud"].sum()), **_tell_span(frame)}
         yield describe("lake", TRAINING_SET, week, written, frame, **facts)
 
 
-def _make_training_set(stores: Stores, params: TrainingParams, as_of: date) -> pl.DataFrame:
+def _make_training_set(view: View, params: TrainingParams, as_of: date) -> pl.DataFrame:
     first, last = as_of - timedelta(days=params.history_days), as_of - timedelta(days=1)
-    transactions = read_arrivals(stores.lake, TRANSACTIONS, first, last)
-    chargebacks = read_arrivals(stores.lake, CHARGEBACKS, first, last)
+    held = {day for table in _FEATURE_TABLES for day in view.held(table.name)}
+    transactions = view.read_window(TRANSACTIONS, first, last).filter(~pl.col("arrival_date").is_in(sorted(held)))
+    chargebacks = view.read_window(CHARGEBACKS, first, last)
     labelled = label_mature_rows(transactions, chargebacks, as_of, params.history_days)
     days = transactions["arrival_date"].unique().sort().to_list()
-    features = (stores.lake.read(table, days) for table in (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE))
+    for day in days:
+        for table in _FEATURE_TABLES:
+            view.require(table.name, day, wanted_by=TRAINING_SET.name)
+    features = (view.read(table, days) for table in _FEATURE_TABLES)
     return join_features(labelled, *features).select(TRAINING_SET.columns)
 
 
@@ -80,9 +96,13 @@ def train_models(stores: Stores, params: TrainingParams, weeks: Sequence[date]) 
     Raises:
         TrainingDataError: A training set cannot train a model.
     """
+    recipe = describe_model(params)
     for week in weeks:
-        model = train(stores.lake.read(TRAINING_SET, [week]), params, stores.models.checkpoints(week))
+        view = View(stores)
+        view.require(TRAINING_SET.name, week, wanted_by=MODEL)
+        model = train(view.read(TRAINING_SET, [week]), params, stores.models.checkpoints(week))
         written = stores.models.write(week, model)
+        view.record(recipe, week, {f"models/{path}": md5 for path, md5 in written.files.items()})
         facts = {"version": written.version, "frauds": model.card["n_frauds"], "resumed_from_round": model.resumed_from}
         if model.ignored_checkpoint:
             facts["ignored_checkpoint"] = model.ignored_checkpoint
@@ -99,11 +119,16 @@ def evaluate_models(
     began, because the candidate itself has seen that week. Beside it stand the rules and earlier models: those that
     were trained on payments from before the test week only.
     """
+    recipe = describe_evaluation(training, params, rules)
     for week in weeks:
-        labelled = stores.lake.read(TRAINING_SET, [week])
+        view = View(stores)
+        view.require(TRAINING_SET.name, week, wanted_by=MODEL_EVALUATION.name)
+        labelled = view.read(TRAINING_SET, [week])
         first = find_test_week(week, _TEST_DAYS)
         test = select_test_rows(labelled, first, _TEST_DAYS, first - timedelta(days=params.known_card_days))
-        reports, problem = _evaluate_all(_score_all(stores, training, params, rules, week, test), test, params)
+        rivals, why_not = _load_rivals(stores, view, params, week)
+        scored = _score_all(stores, view, training, rules, week, test, rivals)
+        reports, problem = _evaluate_all(scored, test, params)
         rows = [
             (subject, metric, value)
             for subject, report in reports.items()
@@ -117,7 +142,9 @@ def evaluate_models(
         }
         if problem:
             facts["no_evaluation"] = problem
-        made = describe("lake", MODEL_EVALUATION, week, stores.lake.write(MODEL_EVALUATION, week, frame), frame)
+        written = stores.lake.write(MODEL_EVALUATION, week, frame)
+        view.record(recipe, week, {f"lake/{written.path}": written.md5}, view.name_models(why_not, why_not))
+        made = describe("lake", MODEL_EVALUATION, week, written, frame)
         plots = {"precision_recall": plot_precision_recall(reports)} if reports else {}
         yield Made(made.name, week, made.rows, made.md5, made.path, facts, frame.head(40), plots)
 
@@ -127,28 +154,43 @@ def _pick(reports: Mapping[str, Evaluation]) -> Mapping[str, float]:
 
 
 def _score_all(
-    stores: Stores, training: TrainingParams, params: EvaluationParams, rules: RulesParams, week: date, test: TestSet
+    stores: Stores,
+    view: View,
+    training: TrainingParams,
+    rules: RulesParams,
+    week: date,
+    test: TestSet,
+    rivals: Mapping[str, FraudModel],
 ) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]]:
     if test.rows.is_empty():
         return
     inputs = make_model_inputs(test.rows)
-    candidate = _hold_out(stores, training, find_test_week(week, _TEST_DAYS))
+    candidate = _hold_out(stores, view, training, find_test_week(week, _TEST_DAYS))
     if candidate is not None:
         yield CANDIDATE, candidate.predict(inputs)
     yield "rules", score_by_rules(test.rows, rules).score
-    earlier = [day for day in stores.models.as_of_days() if day < week][-params.compared_models :]
-    models, _ = stores.models.load_available(stores.models.find(day).version for day in earlier)
-    for version, model in models.items():
+    for version, model in rivals.items():
         yield version, model.predict(inputs)
 
 
-def _hold_out(stores: Stores, params: TrainingParams, as_of: date) -> FraudModel | None:
+def _load_rivals(
+    stores: Stores, view: View, params: EvaluationParams, week: date
+) -> tuple[dict[str, FraudModel], dict[str, Exception]]:
+    """The models of earlier weeks, and of those that cannot be loaded why not."""
+    earliest = week - timedelta(weeks=params.compared_models)
+    earlier = [day for day in view.present(MODEL) if earliest <= day < week]
+    return stores.models.load_available(stores.models.find(day).version for day in earlier)
+
+
+def _hold_out(stores: Stores, view: View, params: TrainingParams, as_of: date) -> FraudModel | None:
     """The recipe trained as of a day; None where there was too little to train on."""
-    rows = _make_training_set(stores, params, as_of)
-    if as_of in stores.models.as_of_days():
-        stored = stores.models.find(as_of)
-        if stored.card["training_digest"] == compute_training_digest(rows, params):
-            return stores.models.load(stored.version)
+    rows = _make_training_set(view, params, as_of)
+    if as_of in view.present(MODEL):
+        # Only to save time: where it is of the same rows it is the model that would be trained here.
+        with contextlib.suppress(ModelMissingError, ModelCorruptError, ModelMismatchError):
+            stored = stores.models.find(as_of)
+            if stored.card["training_digest"] == compute_training_digest(rows, params):
+                return stores.models.load(stored.version)
     try:
         model = train(rows, params)
     except TrainingDataError:
@@ -167,8 +209,13 @@ def _evaluate_all(
 
 def release_models(stores: Stores, params: ReleaseParams, weeks: Sequence[date]) -> Iterator[Made]:
     """Decide on the models of ``weeks``, which are in order, and add the decisions to the release log."""
+    recipe = describe_release(params)
     for week in weeks:
-        table = stores.lake.read(MODEL_EVALUATION, [week]).drop_nulls()
+        view = View(stores)
+        view.require(MODEL_EVALUATION.name, week, wanted_by=RELEASE)
+        view.require(MODEL, week, wanted_by=RELEASE)
+        view.present(RELEASE)  # the records are taken down before the log is read
+        table = view.read(MODEL_EVALUATION, [week]).drop_nulls()
         evidence: dict[str, dict[str, float]] = {}
         for subject, metric, value in table.iter_rows():
             evidence.setdefault(subject, {})[metric] = value
@@ -180,12 +227,14 @@ def release_models(stores: Stores, params: ReleaseParams, weeks: Sequence[date])
             "action": str(entry.action), "reason": entry.reason, "candidate": candidate,
             "champion": entry.champion or "rules", "backup": entry.backup or "rules", "sequence": entry.sequence,
         }  # fmt: skip
-        yield Made(RELEASE, week, 1, entry.md5, f"release/entries/{entry.sequence:08d}.json", facts)
+        path = f"release/entries/{entry.sequence:08d}.json"
+        view.record(recipe, week, {path: entry.md5})
+        yield Made(RELEASE, week, 1, entry.md5, path, facts)
 
 
 def find_label_leaks(stores: Stores, params: TrainingParams, week: date) -> Finding:
     """Whether the training set as of ``week`` knows nothing that was not known by then."""
-    chargebacks = read_arrivals(stores.lake, CHARGEBACKS, week - timedelta(days=params.history_days), date.max)
+    chargebacks = View(stores).read_window(CHARGEBACKS, week - timedelta(days=params.history_days), date.max)
     training_set = stores.lake.read(TRAINING_SET, [week], ["transaction_id", "event_time", "is_fraud"])
     return check_labels_are_mature(training_set, chargebacks, week)
 

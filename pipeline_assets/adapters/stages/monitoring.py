@@ -6,9 +6,11 @@ from typing import Final
 
 import polars as pl
 
-from pipeline_assets.adapters.stages.made import Made, chunk_days, describe, read_arrivals
+from pipeline_assets.adapters.stages.made import Made, chunk_days, describe
+from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import CHARGEBACKS, PERFORMANCE, SCORES, TRANSACTIONS, Table
+from pipeline_assets.core.lineage.recipes import describe_performance
 from pipeline_assets.core.performance import PerformanceParams, measure_decisions
 
 _CHUNK_DAYS: Final = 28  # days whose rows are read together
@@ -18,14 +20,17 @@ def measure_performance(
     stores: Stores, params: PerformanceParams, top_cards: int, days: Sequence[date]
 ) -> Iterator[Made]:
     """Measure, for each of ``days``, the decisions on the latest payments whose labels are mature by its end."""
+    recipe = describe_performance(params, top_cards)
     for chunk in chunk_days(days, _CHUNK_DAYS):
+        view = View(stores)
         first = chunk[0] - timedelta(days=params.days_back)
-        transactions = read_arrivals(stores.lake, TRANSACTIONS, first, chunk[-1])
-        chargebacks = read_arrivals(stores.lake, CHARGEBACKS, first, chunk[-1])
-        scores = read_arrivals(stores.lake, SCORES, first, chunk[-1]).drop("arrival_date")
+        transactions = view.read_window(TRANSACTIONS, first, chunk[-1])
+        chargebacks = view.read_window(CHARGEBACKS, first, chunk[-1])
+        scores = view.read_window(SCORES, first, chunk[-1]).drop("arrival_date")
         decided = transactions.join(scores, on="transaction_id", maintain_order="left")
         frames = {day: measure_decisions(decided, chargebacks, day, params, top_cards) for day in chunk}
         for day, written in stores.lake.write_days(PERFORMANCE, frames).items():
+            view.record(recipe, day, {f"lake/{written.path}": written.md5})
             yield describe("lake", PERFORMANCE, day, written, frames[day], **_tell(frames[day]))
 
 

@@ -1,11 +1,12 @@
 """A decision on every payment that arrived."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 
 import polars as pl
 
 from pipeline_assets.adapters.stages.made import Made, chunk_days, compare_ids, describe
+from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import (
     CUSTOMER_FEATURES_TABLE,
@@ -16,40 +17,60 @@ from pipeline_assets.contracts.tables import (
 )
 from pipeline_assets.contracts.vocabularies import Degradation
 from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.lineage.recipes import MODEL, RELEASE, describe_scores
 from pipeline_assets.core.release import ReleaseEntry, find_entry_in_force
 from pipeline_assets.core.rules import RulesParams
-from pipeline_assets.core.scoring import DecisionParams, join_features, score_payments
+from pipeline_assets.core.scoring import (
+    DecisionParams,
+    join_features,
+    mark_incomplete_history,
+    score_payments,
+)
 
+_FEATURE_TABLES = (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
 _CHUNK_DAYS = 14  # days that are scored and written together
 
 
 def score(stores: Stores, decision: DecisionParams, rules: RulesParams, days: Sequence[date]) -> Iterator[Made]:
     """Decide on the payments that arrived on ``days``, by the release in force at the moment of each.
 
-    A feature table that lacks one of the days is no error: the ladder goes down, and the rows say so.
+    A feature table that lacks one of the days, or was made without a day of its window, is no error: the ladder goes
+    down, and the rows say so.
 
     Raises:
         PartitionMissingError: The transactions of one of the days are not in the lake.
+        PartitionHeldError: They failed a blocking check.
     """
-    entries = stores.release_log.entries()
+    recipe = describe_scores(decision, rules)
     for chunk in chunk_days(days, _CHUNK_DAYS):
-        payments = stores.lake.read(TRANSACTIONS, chunk, with_date=True)
-        payments = join_features(
-            payments,
-            _read_present(stores, CUSTOMER_FEATURES_TABLE, chunk),
-            _read_present(stores, TERMINAL_FEATURES_TABLE, chunk),
-        )
+        view = View(stores)
+        for day in chunk:
+            view.require(TRANSACTIONS.name, day, wanted_by=SCORES.name)
+        payments = view.read(TRANSACTIONS, chunk, with_date=True)
+        features = [view.read(table, _select_present(view, table, chunk)) for table in _FEATURE_TABLES]
+        payments = join_features(payments, *features)
+        view.present(RELEASE), view.present(MODEL)  # the records are taken down before what they describe is read
+        entries = stores.release_log.entries()
         versions = _list_versions(entries, payments["event_time"])
         models, why_not = stores.models.load_available(versions)
-        scored = score_payments(payments, entries, models, decision, rules).with_columns(payments["date"])
-        parts = scored.partition_by("date", as_dict=True, include_key=False)
+        scored = score_payments(payments, entries, models, decision, rules)
+        scored = mark_incomplete_history(scored, payments["date"].is_in(_list_incomplete(view, chunk)))
+        parts = scored.with_columns(payments["date"]).partition_by("date", as_dict=True, include_key=False)
         frames = {day: parts.get((day,), SCORES.empty()) for day in chunk}
         for day, written in stores.lake.write_days(SCORES, frames).items():
+            used = _list_versions(entries, payments.filter(date=day)["event_time"])
+            view.record(recipe, day, {f"lake/{written.path}": written.md5}, view.name_models(used, why_not))
             yield describe("lake", SCORES, day, written, frames[day], **_tell(frames[day]), **_warn(why_not))
 
 
-def _read_present(stores: Stores, table: Table, days: Sequence[date]) -> pl.DataFrame:
-    return stores.lake.read(table, [day for day in days if stores.lake.has(table, day)])
+def _select_present(view: View, table: Table, days: Sequence[date]) -> list[date]:
+    present = set(view.present(table.name))
+    return [day for day in days if day in present]
+
+
+def _list_incomplete(view: View, days: Sequence[date]) -> list[date]:
+    """The days whose features were made without a part of their window."""
+    return [day for day in days if any(view.is_degraded(table.name, day) for table in _FEATURE_TABLES)]
 
 
 def _list_versions(entries: Sequence[ReleaseEntry], times: pl.Series) -> set[str]:
@@ -72,8 +93,8 @@ def _tell(frame: pl.DataFrame) -> dict[str, object]:
     }
 
 
-def _warn(why_not: dict[str, str]) -> dict[str, object]:
-    return {"models_unavailable": why_not} if why_not else {}
+def _warn(why_not: Mapping[str, Exception]) -> dict[str, object]:
+    return {"models_unavailable": {version: str(error) for version, error in why_not.items()}} if why_not else {}
 
 
 def find_undecided_payments(stores: Stores, day: date) -> Finding:

@@ -6,7 +6,7 @@ from pipeline_assets.core.ingestion.accounting import (
     check_rows_are_conserved,
     recount_file,
 )
-from pipeline_assets.core.ingestion.intake import DayIntake, LandedFile, ingest_day
+from pipeline_assets.core.ingestion.intake import DayIntake, LandedFile, digest_files, ingest_day
 from pipeline_assets.core.ingestion.mapping import (
     AmountColumn,
     ChargebacksMapping,
@@ -30,6 +30,7 @@ __all__ = [
     "Unit",
     "check_quarantine_share",
     "check_rows_are_conserved",
+    "digest_files",
     "ingest_day",
     "recount_file",
 ]

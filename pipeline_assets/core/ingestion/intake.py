@@ -33,6 +33,16 @@ class LandedFile:
     content: bytes
 
 
+def digest_files(files: Mapping[Feed, Sequence[LandedFile]]) -> str:
+    """Hash (md5) of everything that landed on a day: names and bytes, in whatever order."""
+    lines = sorted(
+        f"{feed}/{file.name} {hashlib.md5(file.content, usedforsecurity=False).hexdigest()}"
+        for feed, landed in files.items()
+        for file in landed
+    )
+    return hashlib.md5("\n".join(lines).encode(), usedforsecurity=False).hexdigest()
+
+
 @dataclass(frozen=True)
 class DayIntake:
     """What became of everything that landed on one day.
