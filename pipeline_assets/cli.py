@@ -14,6 +14,7 @@ import click
 
 if TYPE_CHECKING:
     from pipeline_assets.commands.chains import Chains
+    from pipeline_assets.commands.healing import Healer
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -34,10 +35,11 @@ def _reports_errors(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def guarded(*args: Any, **kwargs: Any) -> None:
         from pipeline_assets.commands.chains import ChainFailedError
+        from pipeline_assets.commands.healing import NotHealedError
 
         try:
             command(*args, **kwargs)
-        except (ValueError, FileNotFoundError, ChainFailedError) as error:
+        except (ValueError, FileNotFoundError, ChainFailedError, NotHealedError) as error:
             raise click.ClickException(str(error)) from error
 
     return guarded
@@ -93,6 +95,79 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
         )
     _run_chains(first.date(), last.date())
     _summarise()
+
+
+@commands.command()
+@click.option("--apply", "is_applied", is_flag=True, help="Make it so: restore what a replica has, rebuild the rest.")
+@click.option("--quick", is_flag=True, help="Trust the bytes of the lake instead of reading them all.")
+@_reports_errors
+def heal(is_applied: bool, quick: bool) -> None:
+    """What must be made again, and why: failed, missing, upstream changed, corrupt, code changed."""
+    from pipeline_assets.commands.healing import describe_plan
+
+    healer = _open_healer()
+    damage = [] if quick else healer.verify()
+    lake, plan = healer.plan(damage)
+    click.echo("\n".join(describe_plan(plan, lake.recipes)))
+    if is_applied and plan.repairs:
+        healer.apply(_open_chains(), damage)
+        click.echo("\n".join(describe_plan(healer.plan()[1], lake.recipes)))
+    elif plan.repairs:
+        click.echo("To make it so: pipeline-assets heal --apply")
+
+
+@commands.group()
+def holds() -> None:
+    """Partitions that failed a blocking check: they stay held until they are repaired or released."""
+
+
+@holds.command("list")
+@_reports_errors
+def list_holds() -> None:
+    """What is held, since when, and why."""
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.settings import read_settings
+
+    held = open_stores(read_settings().data_root).holds.list_held()
+    for hold in held:
+        for check, found in hold.checks.items():
+            click.echo(f"{hold.key} since {hold.since:%Y-%m-%d %H:%M} UTC by {check}: {found}")
+    if not held:
+        click.echo("nothing is held")
+
+
+@holds.command()
+@click.argument("partition")
+@click.option("--because", required=True, help="Why it may be used as it is; it is recorded.")
+@_reports_errors
+def release(partition: str, because: str) -> None:
+    """Let PARTITION (asset@YYYY-MM-DD) be used although it failed a check; for the bytes that it has now."""
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.core.lineage.records import parse_key
+    from pipeline_assets.settings import read_settings
+
+    hold = open_stores(read_settings().data_root).holds.release(parse_key(partition), because, datetime.now(UTC))
+    click.echo(f"{hold.key} is released; what was held up is made by the sensor partition_failed, or: "
+               "pipeline-assets heal --apply")  # fmt: skip
+
+
+@commands.command()
+@_reports_errors
+def alerts() -> None:
+    """What people have to know of: the alerts that are open."""
+    from pipeline_assets.adapters.alerts import Alerts
+    from pipeline_assets.adapters.storage import open_storage, within
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    store = Alerts(within(open_storage(settings.data_root), "alerts"), settings.alert_channels)
+    for problem in store.find_rejected_channels():
+        click.echo(f"channel {problem}")
+    for incident in store.list_open():
+        alert = incident.alert
+        click.echo(f"{alert.level.upper()} since {alert.since:%Y-%m-%d %H:%M} UTC: {alert.what}\n    {alert.next_step}")
+    if not store.list_open():
+        click.echo("no alert is open")
 
 
 @commands.group()
@@ -220,6 +295,21 @@ def _open_chains() -> "Chains":
     from pipeline_assets.definitions import build_definitions
 
     return Chains(build_definitions(settings), click.echo)
+
+
+def _open_healer() -> "Healer":
+    from pipeline_assets.adapters.replica import open_replicas
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.commands.chains import prepare_home
+    from pipeline_assets.commands.healing import Healer
+    from pipeline_assets.definitions import build_surveyor
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    prepare_home(settings.data_root)
+    stores = open_stores(settings.data_root)
+    replicas = open_replicas(stores.root, settings.params.integrity.replicas)
+    return Healer(build_surveyor(settings), stores, replicas, click.echo)
 
 
 def _summarise() -> None:

@@ -4,9 +4,12 @@ import warnings
 
 import dagster as dg
 
+from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.storage import within
 from pipeline_assets.adapters.stores import open_stores
-from pipeline_assets.defs import features, ingestion, jobs, models, monitoring, release, scoring
+from pipeline_assets.defs import features, ingestion, jobs, models, monitoring, recovery, release, scoring
 from pipeline_assets.defs.partitions import Calendar
+from pipeline_assets.defs.survey import Surveyor
 from pipeline_assets.settings import Settings, read_settings
 
 
@@ -20,21 +23,33 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _build(settings: Settings) -> dg.Definitions:
-    params = settings.params
-    calendar = Calendar.between(settings.history_start, params.history_end, params.first_model_after_days)
+    params, stores, surveyor = settings.params, open_stores(settings.data_root), build_surveyor(settings)
+    calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains()
     return dg.Definitions.merge(
-        ingestion.build(calendar, params.ingestion.max_lateness_days),
-        features.build(calendar),
-        models.build(calendar, params.training.history_weeks, params.evaluation.compared_models),
-        release.build(calendar),
-        scoring.build(calendar),
-        monitoring.build(calendar, params.performance.days_back),
-        jobs.build(calendar),
+        ingestion.build(calendar, recipes),
+        features.build(calendar, recipes),
+        models.build(calendar, recipes),
+        release.build(calendar, recipes),
+        scoring.build(calendar, recipes),
+        monitoring.build(calendar, recipes),
+        jobs.build(calendar, chains),
+        recovery.build(surveyor, params.healing, chains),
         dg.Definitions(
-            resources={"stores": open_stores(settings.data_root), "params": params},
+            resources={
+                "stores": stores,
+                "params": params,
+                "alerts": Alerts(within(stores.root, "alerts"), settings.alert_channels),
+            },
             executor=dg.in_process_executor,  # a step in a process of its own costs seconds, here it costs milliseconds
         ),
     )
+
+
+def build_surveyor(settings: Settings) -> Surveyor:
+    """What finds out what must be made again, for one set of settings."""
+    params = settings.params
+    calendar = Calendar.between(settings.history_start, params.history_end, params.first_model_after_days)
+    return Surveyor(calendar, params.describe_assets(), params.freshness)
 
 
 @dg.definitions

@@ -11,9 +11,24 @@ import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass as parameters
 
+from pipeline_assets.adapters.alerts import parse_channels
+from pipeline_assets.adapters.integrity import IntegrityParams
 from pipeline_assets.adapters.storage import open_storage
 from pipeline_assets.core.evaluation import EvaluationParams
+from pipeline_assets.core.freshness import FreshnessParams
+from pipeline_assets.core.healing.breaker import HealingParams
 from pipeline_assets.core.ingestion import IngestionParams
+from pipeline_assets.core.lineage.recipes import (
+    Recipe,
+    describe_evaluation,
+    describe_features,
+    describe_ingestion,
+    describe_model,
+    describe_performance,
+    describe_release,
+    describe_scores,
+    describe_training_set,
+)
 from pipeline_assets.core.performance import PerformanceParams
 from pipeline_assets.core.release import ReleaseParams
 from pipeline_assets.core.rules import RulesParams
@@ -24,6 +39,7 @@ from pipeline_assets.simulator.params import Change, WorldParams
 
 DATA_VARIABLE: Final = "PIPELINE_DATA"
 PARAMS_VARIABLE: Final = "PIPELINE_PARAMS"
+ALERTS_VARIABLE: Final = "PIPELINE_ALERTS"
 WORLD_RECORD: Final = "world.json"  # in the data root: which world was simulated into it, and from which day on
 _STRICT: Final = ConfigDict(extra="forbid")
 
@@ -75,7 +91,29 @@ class Params:
     rules: RulesParams = Field(default_factory=RulesParams)
     decision: DecisionParams = Field(default_factory=DecisionParams)
     performance: PerformanceParams = Field(default_factory=PerformanceParams)
+    freshness: FreshnessParams = Field(default_factory=FreshnessParams)
+    healing: HealingParams = Field(default_factory=HealingParams)
+    integrity: IntegrityParams = Field(default_factory=IntegrityParams)
     simulation: SimulationParams = Field(default_factory=SimulationParams)
+
+    def describe_assets(self) -> dict[str, Recipe]:
+        """What each asset is made from under these parameters, by name, in an order in which they can be made."""
+        evaluation = describe_evaluation(self.training, self.evaluation, self.rules)
+        return {
+            **describe_ingestion(self.ingestion),
+            **describe_features(),
+            **{
+                recipe.asset: recipe
+                for recipe in (
+                    describe_training_set(self.training),
+                    describe_model(self.training),
+                    evaluation,
+                    describe_release(self.release),
+                    describe_scores(self.decision, self.rules),
+                    describe_performance(self.performance, self.evaluation.top_cards),
+                )
+            },
+        }
 
     @model_validator(mode="after")
     def _history_is_not_empty(self) -> Self:
@@ -86,15 +124,18 @@ class Params:
 
 @dataclass(frozen=True)
 class Settings:
-    """Where the data is, what the parameters are, and on which day history begins."""
+    """Where the data is, what the parameters are, on which day history begins, and who is told of alerts."""
 
     data_root: str
     params: Params
     history_start: date
+    alert_channels: tuple[str, ...] = ()
 
 
 def read_settings() -> Settings:
     """Read ``PIPELINE_DATA`` (default ``data``) and the file ``PIPELINE_PARAMS`` (default ``params.yaml``).
+
+    ``PIPELINE_ALERTS`` holds the channels of alerts as Apprise URLs, separated by commas or spaces; none by default.
 
     History begins on ``history_start``, or else on the first day of the world that was simulated into the data root,
     or else, where nothing was simulated yet, so that it has ``simulation.n_days`` up to yesterday.
@@ -105,7 +146,8 @@ def read_settings() -> Settings:
     """
     root = os.environ.get(DATA_VARIABLE) or "data"
     params = read_params(Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml"))
-    return Settings(root, params, params.history_start or _read_world_start(root) or _find_default_start(params))
+    start = params.history_start or _read_world_start(root) or _find_default_start(params)
+    return Settings(root, params, start, parse_channels(os.environ.get(ALERTS_VARIABLE) or ""))
 
 
 def read_params(path: Path) -> Params:

@@ -29,8 +29,8 @@ class Damage:
     found: str
 
     def __str__(self) -> str:
-        """For a person."""
-        return f"{self.key}: {self.path}: expected {self.expected}, found {self.found}"
+        """For a person, beside the name of the partition."""
+        return f"{self.path}: expected {self.expected}, found {self.found}"
 
 
 class DamageList:

@@ -1,9 +1,10 @@
 """What healing looks at: the stores' side of the plan, and what decides on the outcome of a step."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 
+from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.core.healing.plan import Lake
@@ -17,6 +18,7 @@ def look_at_lake(
     due: Mapping[str, Sequence[date]],
     failed: Collection[Key] = frozenset(),
     in_progress: Collection[Key] = frozenset(),
+    damage: Iterable[Damage] = (),
 ) -> Lake:
     """Everything that a healing plan is made from, as it is now; the bytes of the lake are not read.
 
@@ -26,6 +28,7 @@ def look_at_lake(
         due: The partitions that there should be, by asset.
         failed: Partitions whose latest run failed.
         in_progress: Partitions that a run is working on, or is queued to.
+        damage: What was found damaged and is not noted yet.
     """
     records = {key: record for key, record in stores.records.load_all().items() if key.asset in recipes}
     read = {reads.upstream for recipe in recipes.values() for reads in recipe.reads}
@@ -37,7 +40,7 @@ def look_at_lake(
         records=records,
         landed={day: stores.landing.version(day) for day in days} if LANDING in read else {},
         held={hold.key for hold in stores.holds.list_held()},
-        damaged={key: str(damage) for key, damage in stores.damage.load().items() if key in records},
+        damaged={one.key: str(one) for one in (*stores.damage.load().values(), *damage) if one.key in records},
         failed=failed,
         in_progress=in_progress,
     )

@@ -4,10 +4,12 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from pipeline_assets.commands.backfills import is_backfill_daemon_alive, run_backfill
+from pipeline_assets.contracts.vocabularies import Cadence
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -63,25 +65,53 @@ class Chains:
         if due:
             self._run("weekly", ("models", "release"), due[0], due[-1], "weeks", len(due))
 
+    def run_assets(self, cadence: Cadence, assets: Sequence[str], first: date, last: date) -> None:
+        """Materialize some assets of one cadence for a range of partitions, as a backfill.
+
+        Where a daemon runs, it is launched there, as from the UI, and waited for; else it runs in this process.
+        """
+        import dagster as dg
+
+        with dg.DagsterInstance.get() as instance:
+            has_daemon = is_backfill_daemon_alive(instance)
+        if not has_daemon:
+            self._execute(cadence, assets, first, last, f"{', '.join(assets)}: {first} to {last}")
+            return
+        self._say(f"{', '.join(assets)}: {first} to {last}, by the daemon ...")
+        job = self._definitions.resolve_job_def(cadence)
+        assert job.partitions_def is not None
+        keys = [key for key in job.partitions_def.get_partition_keys() if f"{first}" <= key <= f"{last}"]
+        with dg.DagsterInstance.get() as instance:
+            problem = run_backfill(instance, self._definitions.resolve_asset_graph(), assets, keys)
+        if problem:
+            raise ChainFailedError(problem)
+
     def _run(self, job_name: str, groups: Sequence[str], first: date, last: date, unit: str, count: int) -> None:
         import dagster as dg
 
-        job = self._definitions.resolve_job_def(job_name)
         selected = dg.AssetSelection.groups(*groups).resolve(self._definitions.resolve_asset_graph())
+        assets = [key.to_user_string() for key in sorted(selected)]
+        title = f"{', '.join(groups)}: {count} {unit} from {first} to {last}"
+        self._execute(Cadence(job_name), assets, first, last, title)
+
+    def _execute(self, cadence: Cadence, assets: Sequence[str], first: date, last: date, title: str) -> None:
+        import dagster as dg
+
         tags = {"dagster/asset_partition_range_start": f"{first}", "dagster/asset_partition_range_end": f"{last}"}
+        if first == last:
+            tags = {"dagster/partition": f"{first}"}
         started = time.monotonic()
-        self._say(f"{', '.join(groups)}: {count} {unit} from {first} to {last} ...")
-        with ExitStack() as stack:
-            instance = stack.enter_context(dg.DagsterInstance.get())
-            result = job.execute_in_process(
+        self._say(f"{title} ...")
+        with dg.DagsterInstance.get() as instance:
+            result = self._definitions.resolve_job_def(cadence).execute_in_process(
                 instance=instance,
-                asset_selection=sorted(selected),
+                asset_selection=[dg.AssetKey(asset) for asset in assets],
                 tags=tags,
                 run_config=_QUIET,
                 raise_on_error=False,
             )
         if not result.success:
-            raise ChainFailedError(_explain(job_name, result))
+            raise ChainFailedError(_explain(cadence, result))
         self._say(f"    done in {time.monotonic() - started:.1f} s")
 
 

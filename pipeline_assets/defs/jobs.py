@@ -1,12 +1,14 @@
 """Jobs, schedules and the sensor: the daily and the weekly chain, and what sets them going."""
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, date, timedelta
 from typing import Final
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.defs.resources import StoresResource
 
@@ -16,20 +18,26 @@ _DAYS_WATCHED: Final = 31  # how far back the sensor looks for files; older ones
 _MAX_REQUESTS_A_TICK: Final = 7  # the rest comes with the next ticks
 
 
-def build(calendar: Calendar) -> dg.Definitions:
-    """The two chains as jobs, their schedules, and the sensor on the landing zone."""
-    daily = dg.define_asset_job(
-        "daily",
-        selection=dg.AssetSelection.groups(*DAILY_GROUPS),
-        description="One day: ingest what landed, build its features, decide on its payments, measure.",
-    )
-    weekly = dg.define_asset_job(
-        "weekly",
-        selection=dg.AssetSelection.groups(*WEEKLY_GROUPS),
-        description="One week: train on all mature history, evaluate against the champion, decide on the release.",
-    )
+def define_chains() -> dict[Cadence, UnresolvedAssetJobDefinition]:
+    """The two chains as jobs, by the cadence of their partitions."""
+    return {
+        Cadence.DAILY: dg.define_asset_job(
+            "daily",
+            selection=dg.AssetSelection.groups(*DAILY_GROUPS),
+            description="One day: ingest what landed, build its features, decide on its payments, measure.",
+        ),
+        Cadence.WEEKLY: dg.define_asset_job(
+            "weekly",
+            selection=dg.AssetSelection.groups(*WEEKLY_GROUPS),
+            description="One week: train on all mature history, evaluate against the champion, decide on the release.",
+        ),
+    }
+
+
+def build(calendar: Calendar, chains: Mapping[Cadence, UnresolvedAssetJobDefinition]) -> dg.Definitions:
+    """The chains, their schedules, and the sensor on the landing zone."""
     return dg.Definitions(
-        jobs=[daily, weekly],
+        jobs=list(chains.values()),
         schedules=[_daily_schedule(calendar), _weekly_schedule(calendar)],
         sensors=[_transactions_landed(calendar)],
     )

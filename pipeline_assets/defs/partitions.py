@@ -5,9 +5,8 @@ from datetime import date, timedelta
 
 import dagster as dg
 
-from pipeline_assets.contracts.features import HISTORY_DAYS, MAX_LATENESS_DAYS
-
-FEATURE_WINDOW_DAYS = HISTORY_DAYS + MAX_LATENESS_DAYS  # days before a day whose rows its features can see
+from pipeline_assets.contracts.vocabularies import Cadence
+from pipeline_assets.core.lineage.recipes import LANDING, WEEKLY_ASSETS, Reads, Recipe
 
 
 @dataclass(frozen=True)
@@ -44,16 +43,20 @@ class Calendar:
         return sorted(date.fromisoformat(key) for key in keys)
 
 
-def trailing_days(count: int) -> dg.TimeWindowPartitionMapping:
-    """The partition itself and ``count`` days before it, as far as history reaches."""
-    return dg.TimeWindowPartitionMapping(start_offset=-count)
+def map_reads(reads: Reads, cadence: Cadence) -> dg.TimeWindowPartitionMapping:
+    """What a recipe of some cadence reads, as Dagster's mapping; its offsets count partitions of the reader."""
+    if cadence is Cadence.WEEKLY:
+        return dg.TimeWindowPartitionMapping(start_offset=reads.first // 7, end_offset=reads.last // 7)
+    if reads.upstream in WEEKLY_ASSETS:
+        # Days that overlap a week find it: so the window begins with the last day of the first week.
+        return dg.TimeWindowPartitionMapping(start_offset=reads.first + 6, end_offset=reads.last)
+    return dg.TimeWindowPartitionMapping(start_offset=reads.first, end_offset=reads.last)
 
 
-def days_before(count: int) -> dg.TimeWindowPartitionMapping:
-    """The ``count`` days before the partition, as far as history reaches."""
-    return dg.TimeWindowPartitionMapping(start_offset=-count, end_offset=-1)
-
-
-def weeks_before(count: int) -> dg.TimeWindowPartitionMapping:
-    """The ``count`` weeks before a weekly partition: its as-of day itself is not known yet."""
-    return dg.TimeWindowPartitionMapping(start_offset=-count, end_offset=-1)
+def list_deps(recipe: Recipe) -> list[dg.AssetDep]:
+    """The dependencies of an asset; the landing zone is none, because files are no asset."""
+    return [
+        dg.AssetDep(reads.upstream, partition_mapping=map_reads(reads, recipe.cadence))
+        for reads in recipe.reads
+        if reads.upstream != LANDING
+    ]

@@ -3,15 +3,20 @@
 import base64
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from typing import Final
 
 import dagster as dg
 import polars as pl
 
 from pipeline_assets.adapters.stages.made import Made
+from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import Table
 from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.failures import FailureKind
+from pipeline_assets.core.lineage.records import Key
+from pipeline_assets.defs.failures import KIND_TAG
 
 # Metadata carries counts and codes, never values of cards or persons: these columns are left out of previews.
 _PRIVATE: Final = frozenset({"transaction_id", "customer_id", "terminal_id", "received", "problems"})
@@ -65,15 +70,29 @@ def report_tables(
 
 
 def report_check(
-    context: dg.AssetCheckExecutionContext, asset: str, name: str, findings: Mapping[date, Finding]
+    context: dg.AssetCheckExecutionContext,
+    stores: Stores,
+    findings: Mapping[date, Finding],
+    *,
+    is_blocking: bool = False,
 ) -> dg.AssetCheckResult:
-    """One check result of all partitions of a run; of a range, each partition's own is recorded as well."""
+    """One check result of all partitions of a run; of a range, each partition's own is recorded as well.
+
+    Args:
+        context: Of the check.
+        stores: Where holds are kept.
+        findings: What it found, by partition.
+        is_blocking: Whether a partition that fails it is held, for later runs too, until it passes.
+    """
+    (key,) = context.selected_asset_check_keys
+    if is_blocking:
+        findings = _latch(context, stores, key, findings)
     if len(findings) > 1:
         for day, finding in findings.items():
             context.op_execution_context.log_event(
                 dg.AssetCheckEvaluation(  # type: ignore[arg-type]  # it takes check evaluations too
-                    asset_key=dg.AssetKey(asset),
-                    check_name=name,
+                    asset_key=key.asset_key,
+                    check_name=key.name,
                     passed=finding.passed,
                     partition=day.isoformat(),
                     severity=_severity(finding),
@@ -88,6 +107,25 @@ def report_check(
     return dg.AssetCheckResult(
         passed=not failed, severity=_severity(worst), description=worst.explanation, metadata=metadata
     )
+
+
+def _latch(
+    context: dg.AssetCheckExecutionContext, stores: Stores, key: dg.AssetCheckKey, findings: Mapping[date, Finding]
+) -> dict[date, Finding]:
+    """Hold what fails, let go what passes; a failure that a person has released is a warning from then on."""
+    now, judged = datetime.now(UTC), dict(findings)
+    for day, finding in findings.items():
+        partition = Key(key.asset_key.to_user_string(), day)
+        record = stores.records.find(partition)
+        version = record.md5 if record else ""
+        if finding.passed or finding.level is not Level.ERROR:
+            stores.holds.repair(partition, key.name, version, now)
+        elif not stores.holds.hold(partition, key.name, finding.explanation, version, now):
+            judged[day] = replace(finding, level=Level.WARN, explanation=f"released by a person: {finding.explanation}")
+    if any(not finding.passed and finding.level is Level.ERROR for finding in judged.values()):
+        run = context.op_execution_context
+        run.instance.add_run_tags(run.run_id, {KIND_TAG: str(FailureKind.BAD_DATA)})
+    return judged
 
 
 def _severity(finding: Finding) -> dg.AssetCheckSeverity:

@@ -59,7 +59,7 @@ def list_requests(
     days = [_wait(one, _is_awaited(one, pending, lake)) for one in days]
     healable = [one for one in plan.repairs if one.reason in _OUTDATED and one.key not in permanent]
     first_wave = find_first_wave(Plan(tuple(healable), (), {}), lake.recipes)
-    waves = [_wait(one, bool(pending or lake.in_progress)) for one in _list_ranges(first_wave, lake, split)]
+    waves = [_wait(one, bool(pending or lake.in_progress)) for one in list_ranges(first_wave, lake, split)]
     known = [one for one in plan.repairs if one.reason in _OUTDATED and one.key in permanent]
     return [*days, *waves, *(_make(one.key, lake, permanent) for one in known)]
 
@@ -98,7 +98,8 @@ def _list_around(request: Request, lake: Lake) -> set[str]:
     return {*request.assets, *read}
 
 
-def _list_ranges(repairs: Iterable[Repair], lake: Lake, split: Collection[str]) -> Iterable[Request]:
+def list_ranges(repairs: Iterable[Repair], lake: Lake, split: Collection[str] = ()) -> Iterable[Request]:
+    """The runs that make ``repairs``: one for each step and range of days, or a day at a time where split."""
     by_step: dict[str, dict[date, list[str]]] = {}
     for repair in repairs:
         assets = by_step.setdefault(lake.recipes[repair.key.asset].step, {}).setdefault(repair.key.day, [])

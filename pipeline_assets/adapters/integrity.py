@@ -1,0 +1,119 @@
+"""Whether the bytes of partitions and models are the recorded ones, and bringing back those that are not."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as parameters
+
+from pipeline_assets.adapters.damage import Damage
+from pipeline_assets.adapters.lake import ABSENT
+from pipeline_assets.adapters.replica import Replica
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.core.lineage.records import Key, Record
+
+_THREADS: Final = max(2, os.cpu_count() or 1)  # hashing leaves the interpreter's lock, so each core reads and hashes
+
+
+@parameters(frozen=True, config=ConfigDict(extra="forbid"))
+class IntegrityParams:
+    """How the bytes of the lake are watched.
+
+    Attributes:
+        full_every_days: Each day a share of all partitions is read, so that each is read once in so many days; besides
+            those of the day itself.
+        replicas: Where copies are kept: folders inside the data root, or folders and ``s3://`` URLs of their own.
+    """
+
+    full_every_days: int = Field(default=7, ge=1, le=366)
+    replicas: tuple[str, ...] = ("replica",)
+
+
+@dataclass(frozen=True)
+class Mended:
+    """A damaged file, and whether it could be restored.
+
+    Attributes:
+        damage: What was found.
+        replica: Root of the replica that had the bytes; None where none had, so that the partition must be rebuilt.
+    """
+
+    damage: Damage
+    replica: str | None
+
+
+def choose_records(records: Iterable[Record], day: date, params: IntegrityParams) -> list[Record]:
+    """The records whose bytes are to be read on ``day``: its own, and a share of all others by turns."""
+    turn = day.toordinal() % params.full_every_days
+    return [record for record in records if record.day == day or _draw(record.key) % params.full_every_days == turn]
+
+
+def find_damage(stores: Stores, records: Sequence[Record]) -> Iterator[Damage]:
+    """The files of ``records`` that are absent or have other bytes than were recorded; all of them are read.
+
+    A partition that is written again meanwhile is none: its record is looked up once more.
+    """
+    files = [(record, path, md5) for record in records for path, md5 in record.files.items()]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = pool.map(lambda one: _hash_file(stores, one[1]), files)
+        for (record, path, md5), actual in zip(files, found, strict=True):
+            if actual != md5 and stores.records.find(record.key) == record and _hash_file(stores, path) != md5:
+                yield Damage(record.key, path, f"md5 {md5}", f"md5 {actual}" if actual else ABSENT)
+
+
+def mend(stores: Stores, damage: Iterable[Damage], replicas: Sequence[Replica]) -> list[Mended]:
+    """Restore what a replica has, and note the rest, so that it is made again."""
+    mended = [Mended(one, _restore(stores, one, replicas)) for one in damage]
+    lost = {one.damage.key for one in mended if one.replica is None}
+    for one in mended:
+        if one.replica is None:
+            stores.damage.note(one.damage)
+        elif one.damage.key not in lost:
+            stores.damage.strike(one.damage.key)
+    return mended
+
+
+def replicate(stores: Stores, records: Iterable[Record], replicas: Sequence[Replica]) -> int:
+    """Give each replica the sound files of ``records`` that it lacks; the number of copies made."""
+    n_copies = 0
+    for record in records:
+        for path, md5 in record.files.items():
+            lacking = [replica for replica in replicas if not replica.has(md5)]
+            content = _read(stores, path) if lacking else b""
+            if lacking and hashlib.md5(content, usedforsecurity=False).hexdigest() == md5:
+                n_copies += len([replica.put(content) for replica in lacking])
+    return n_copies
+
+
+def _restore(stores: Stores, damage: Damage, replicas: Sequence[Replica]) -> str | None:
+    md5 = damage.expected.removeprefix("md5 ")
+    for replica in replicas:
+        content = replica.find(md5)
+        if content is not None:
+            stores.root.write(damage.path, content)
+            return replica.root
+    return None
+
+
+def _hash_file(stores: Stores, path: str) -> str | None:
+    try:
+        with stores.root.open(path) as file:
+            return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()  # type: ignore[arg-type]
+    except FileNotFoundError:
+        return None
+
+
+def _read(stores: Stores, path: str) -> bytes:
+    try:
+        return stores.root.read(path)
+    except FileNotFoundError:
+        return b""
+
+
+def _draw(key: Key) -> int:
+    return int.from_bytes(hashlib.md5(str(key).encode(), usedforsecurity=False).digest()[:4])

@@ -1,0 +1,51 @@
+"""Replicas: copies of the bytes of every partition and model, by their hash.
+
+Layout: ``files/md5/<first two digits>/<the others>``, which is that of a DVC remote, so that either can read the other.
+"""
+
+import hashlib
+
+from pipeline_assets.adapters.storage import Storage, open_storage, within
+
+
+class Replica:
+    """The copies below one storage root."""
+
+    def __init__(self, storage: Storage) -> None:
+        """Use ``storage``, which holds nothing but copies."""
+        self._storage = storage
+        self.root = storage.root
+
+    def has(self, md5: str) -> bool:
+        """Whether there is a copy; its bytes are not read."""
+        return self._storage.exists(_path(md5))
+
+    def find(self, md5: str) -> bytes | None:
+        """The bytes with that hash; None where there is no copy, or where the copy itself is damaged."""
+        try:
+            content = self._storage.read(_path(md5))
+        except FileNotFoundError:
+            return None
+        return content if hash_bytes(content) == md5 else None
+
+    def put(self, content: bytes) -> str:
+        """Keep a copy of ``content``, in the place of a damaged one if need be, and return its hash."""
+        md5 = hash_bytes(content)
+        self._storage.write(_path(md5), content)
+        return md5
+
+
+def open_replicas(root: Storage, names: tuple[str, ...]) -> list[Replica]:
+    """The replicas by name: a folder or URL of its own, or a folder inside the data root."""
+    return [
+        Replica(open_storage(name) if "://" in name or name.startswith("/") else within(root, name)) for name in names
+    ]
+
+
+def hash_bytes(content: bytes) -> str:
+    """MD5, which is DVC's hash of a file."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _path(md5: str) -> str:
+    return f"files/md5/{md5[:2]}/{md5[2:]}"

@@ -1,0 +1,162 @@
+"""Recovery: the sensor that asks again for what failed, is missing, was damaged or is out of date."""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.healing import fingerprint_step
+from pipeline_assets.adapters.holds import Hold
+from pipeline_assets.adapters.stages.view import View
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.contracts.vocabularies import Cadence
+from pipeline_assets.core.alerting import Alert
+from pipeline_assets.core.checks import Level
+from pipeline_assets.core.healing.breaker import Candidate, Decision, HealingParams, Status, decide
+from pipeline_assets.core.healing.memory import HealingState, Phase, read_state
+from pipeline_assets.core.healing.plan import Lake, Plan
+from pipeline_assets.core.healing.requests import Request, list_requests
+from pipeline_assets.defs.failures import PERMANENT_TAG
+from pipeline_assets.defs.instance import RANGE_END_TAG, RANGE_START_TAG
+from pipeline_assets.defs.resources import AlertsResource, StoresResource
+from pipeline_assets.defs.survey import Surveyor
+
+HEALING_TAG: Final = "pipeline/healing"  # on a run: the request of the sensor that it answers
+_RUNS_READ: Final = 500  # failed runs that are remembered; older reasons are found out anew, by one run each
+_HELD_PREFIX: Final = "held/"
+
+
+@dataclass(frozen=True)
+class _Failures:
+    """What the failed runs of the instance tell: steps that failed for good by fingerprint, and ranges that failed."""
+
+    run_by_fingerprint: Mapping[str, str]
+    ranges: Collection[str]
+
+
+def build(
+    surveyor: Surveyor,
+    params: HealingParams,
+    jobs: Mapping[Cadence, UnresolvedAssetJobDefinition],
+) -> dg.Definitions:
+    """The sensor ``partition_failed``; ``jobs`` are the chains that it asks for parts of."""
+
+    @dg.sensor(
+        name="partition_failed",
+        jobs=list(jobs.values()),
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Partitions failed, are due and missing, were damaged, or are out of date: ask for them again, "
+        "bounded, and never for one that would fail for the same reason.",
+    )
+    def partition_failed(
+        context: dg.SensorEvaluationContext, stores: StoresResource, alerts: AlertsResource
+    ) -> dg.SensorResult:
+        now = datetime.now(UTC)
+        lake, plan = surveyor.survey(context.instance, stores, now)
+        state = read_state(context.cursor)
+        requests = _list_requests(context.instance, stores, lake, plan, state, params)
+        decision = decide(state, [candidate for candidate, _ in requests], now, params)
+        _tell(alerts, decision, stores.holds.list_held(), now)
+        by_key = {candidate.key: request for candidate, request in requests}
+        runs = [_make_run(by_key[key], jobs, decision.state, now) for key in decision.requests]
+        skip = None if runs else f"{len(requests)} partitions or ranges are not well; none is to be asked for now"
+        return dg.SensorResult(run_requests=runs, skip_reason=skip, cursor=decision.state.to_cursor())
+
+    return dg.Definitions(sensors=[partition_failed])
+
+
+def _list_requests(
+    instance: dg.DagsterInstance, stores: Stores, lake: Lake, plan: Plan, state: HealingState, params: HealingParams
+) -> list[tuple[Candidate, Request]]:
+    failures = _read_failures(instance)
+    view = View(stores)
+    prints = {
+        (step, repair.key.day): fingerprint_step(stores, lake.recipes, step, repair.key.day, view)
+        for repair in plan.repairs
+        if (step := lake.recipes[repair.key.asset].step)
+    }
+    permanent = {
+        repair.key: f"{step} failed for good in run {run}"
+        for repair in plan.repairs
+        if (step := lake.recipes[repair.key.asset].step)
+        and (run := failures.run_by_fingerprint.get(prints[step, repair.key.day]))
+    }
+    settled = [
+        key
+        for key, one in state.attempts.items()
+        if one.phase is Phase.SETTLED and one.n_requests >= params.max_attempts
+    ]
+    return [
+        (_make_candidate(request, lake, prints), request)
+        for request in list_requests(plan, lake, permanent, settled, failures.ranges)
+    ]
+
+
+def _make_candidate(request: Request, lake: Lake, prints: Mapping[tuple[str, date], str]) -> Candidate:
+    steps = {lake.recipes[asset].step for asset in request.assets}
+    found = [
+        one for (step, day), one in sorted(prints.items()) if step in steps and request.first <= day <= request.last
+    ]
+    fingerprint = hashlib.md5("".join(found).encode(), usedforsecurity=False).hexdigest()
+    status = Status.IN_PROGRESS if request.is_waiting else Status.FAILING
+    return Candidate(request.key, status, fingerprint, request.permanent_reason)
+
+
+def _read_failures(instance: dg.DagsterInstance) -> _Failures:
+    runs = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_RUNS_READ)
+    prints = {
+        value: run.run_id for run in runs for tag, value in run.tags.items() if tag.startswith(f"{PERMANENT_TAG}/")
+    }
+    return _Failures(prints, {run.tags[HEALING_TAG] for run in runs if HEALING_TAG in run.tags})
+
+
+def _make_run(
+    request: Request, jobs: Mapping[Cadence, UnresolvedAssetJobDefinition], state: HealingState, now: datetime
+) -> dg.RunRequest:
+    one = state.attempts[request.key]
+    # The same request of the same tick, evaluated again after a crash of the daemon, makes no second run.
+    run_key = f"heal {request.key} {one.fingerprint} {one.n_requests} {now:%Y-%m-%d}"
+    tags = {HEALING_TAG: request.key, "dagster/max_retries": "0"}  # the sensor itself counts the attempts
+    single = request.first == request.last
+    if not single:
+        tags |= {RANGE_START_TAG: f"{request.first}", RANGE_END_TAG: f"{request.last}"}
+    return dg.RunRequest(
+        run_key=run_key,
+        job_name=jobs[request.cadence].name,
+        partition_key=f"{request.first}" if single else None,
+        asset_selection=[dg.AssetKey(asset) for asset in request.assets],
+        tags=tags,
+    )
+
+
+def _tell(alerts: Alerts, decision: Decision, held: Sequence[Hold], now: datetime) -> None:
+    """Open and resolve alerts: those of the decision, and one for each partition that is held."""
+    for alert in decision.opened:
+        alerts.open(alert, now)
+    for key in decision.resolved:
+        alerts.resolve(key, "it is well again", now)
+    standing = {f"{_HELD_PREFIX}{hold.key}": hold for hold in held}
+    for key, hold in standing.items():
+        alerts.open(_describe_hold(key, hold), now)
+    for incident in alerts.list_open():
+        if incident.alert.key.startswith(_HELD_PREFIX) and incident.alert.key not in standing:
+            alerts.resolve(incident.alert.key, "it passed its checks, or was released", now)
+    alerts.deliver_pending(now)
+
+
+def _describe_hold(key: str, hold: Hold) -> Alert:
+    return Alert(
+        key=key,
+        what=f"{hold.key} is held: {'; '.join(f'{check}: {found}' for check, found in hold.checks.items())}",
+        where=str(hold.key),
+        since=hold.since,
+        next_step="correct the source and land the file again, or replay corrected rows; or accept it as it is: "
+        f"pipeline-assets holds release {hold.key} --because …",
+        level=Level.ERROR,
+    )

@@ -1,0 +1,62 @@
+"""The survey: what is there, by the records and by the instance, and what must be made again."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import dagster as dg
+
+from pipeline_assets.adapters.damage import Damage
+from pipeline_assets.adapters.healing import look_at_lake
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.contracts.vocabularies import Cadence, Feed
+from pipeline_assets.core.freshness import FreshnessParams, find_deadline
+from pipeline_assets.core.healing.plan import Lake, Plan, plan_healing
+from pipeline_assets.core.lineage.recipes import Recipe
+from pipeline_assets.defs.instance import find_partitions, look_at_instance
+from pipeline_assets.defs.partitions import Calendar
+
+
+@dataclass(frozen=True)
+class Surveyor:
+    """What a survey needs to know of the pipeline.
+
+    Attributes:
+        calendar: Which partitions there are.
+        recipes: How each asset is made, by name.
+        freshness: When a partition is due.
+    """
+
+    calendar: Calendar
+    recipes: Mapping[str, Recipe]
+    freshness: FreshnessParams
+
+    def survey(
+        self, instance: dg.DagsterInstance, stores: Stores, now: datetime, damage: Iterable[Damage] = ()
+    ) -> tuple[Lake, Plan]:
+        """What is there now, and the healing plan for it; the bytes of the lake are not read.
+
+        ``damage`` is what was found besides the damage that is noted already.
+        """
+        seen = look_at_instance(instance, self.calendar, self.recipes)
+        due = self.list_due(stores, now)
+        lake = look_at_lake(stores, self.recipes, due, seen.failed, seen.in_progress, damage)
+        return lake, plan_healing(lake)
+
+    def list_due(self, stores: Stores, now: datetime) -> dict[str, list[date]]:
+        """By asset, the partitions that there should be by ``now``.
+
+        Only from the first to the last day on which payments landed: a day without files is closed by the schedule.
+        """
+        landed = stores.landing.list_days(Feed.TRANSACTIONS)
+        if not landed:
+            return {}
+        due = {}
+        for cadence in Cadence:
+            # A week begins with what is known by the end of the day before.
+            last = landed[-1] + timedelta(days=0 if cadence is Cadence.DAILY else 1)
+            days = self.calendar.days(list(find_partitions(self.calendar, cadence).get_partition_keys()))
+            due[cadence] = [
+                day for day in days if landed[0] <= day <= last and find_deadline(day, cadence, self.freshness) <= now
+            ]
+        return {asset: due[recipe.cadence] for asset, recipe in self.recipes.items()}
