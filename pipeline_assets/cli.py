@@ -276,10 +276,10 @@ def _simulate(last: date) -> None:
 
 
 def _run_chains(first: date, last: date) -> None:
-    chains = _open_chains()
-    chains.run_daily(("ingestion", "features"), first, last)
-    chains.run_weekly(first, last + timedelta(days=1))  # what is known by the end of a day makes the next day's model
-    chains.run_daily(("scoring", "monitoring"), first, last)
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.settings import read_settings
+
+    _open_chains().run_all(open_stores(read_settings().data_root).holds, first, last)
 
 
 def _run_days(first: date, last: date) -> None:

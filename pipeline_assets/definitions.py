@@ -1,15 +1,28 @@
 """Assembles the Dagster definitions: settings, stores, calendar, and the rooms of ``defs``. No logic."""
 
 import warnings
+from datetime import UTC, datetime
 
 import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.storage import within
 from pipeline_assets.adapters.stores import open_stores
-from pipeline_assets.defs import features, ingestion, jobs, models, monitoring, recovery, release, scoring
+from pipeline_assets.defs import (
+    features,
+    freshness,
+    ingestion,
+    integrity,
+    jobs,
+    models,
+    monitoring,
+    recovery,
+    release,
+    scoring,
+)
 from pipeline_assets.defs.partitions import Calendar
-from pipeline_assets.defs.survey import Surveyor
+from pipeline_assets.defs.survey import Surveyor as Surveyor
 from pipeline_assets.settings import Settings, read_settings
 
 
@@ -24,7 +37,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 def _build(settings: Settings) -> dg.Definitions:
     params, stores, surveyor = settings.params, open_stores(settings.data_root), build_surveyor(settings)
-    calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains()
+    calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains(surveyor.recipes)
     return dg.Definitions.merge(
         ingestion.build(calendar, recipes),
         features.build(calendar, recipes),
@@ -32,8 +45,10 @@ def _build(settings: Settings) -> dg.Definitions:
         release.build(calendar, recipes),
         scoring.build(calendar, recipes),
         monitoring.build(calendar, recipes),
-        jobs.build(calendar, chains),
-        recovery.build(surveyor, params.healing, chains),
+        integrity.build(calendar, params.integrity, open_replicas(stores.root, params.integrity.replicas)),
+        freshness.build(surveyor, _read_clock),
+        jobs.build(calendar, chains, params.freshness),
+        recovery.build(surveyor, params.healing, chains, _read_clock),
         dg.Definitions(
             resources={
                 "stores": stores,
@@ -43,6 +58,10 @@ def _build(settings: Settings) -> dg.Definitions:
             executor=dg.in_process_executor,  # a step in a process of its own costs seconds, here it costs milliseconds
         ),
     )
+
+
+def _read_clock() -> datetime:
+    return datetime.now(UTC)
 
 
 def build_surveyor(settings: Settings) -> Surveyor:

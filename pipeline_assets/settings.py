@@ -12,12 +12,12 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass as parameters
 
 from pipeline_assets.adapters.alerts import parse_channels
-from pipeline_assets.adapters.integrity import IntegrityParams
 from pipeline_assets.adapters.storage import open_storage
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.freshness import FreshnessParams
 from pipeline_assets.core.healing.breaker import HealingParams
 from pipeline_assets.core.ingestion import IngestionParams
+from pipeline_assets.core.integrity import IntegrityParams
 from pipeline_assets.core.lineage.recipes import (
     Recipe,
     describe_evaluation,

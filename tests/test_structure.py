@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "defs": {"contracts", "core", "settings", "adapters", "defs"},
     "definitions": {"settings", "adapters", "defs"},
     "commands": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands"},
-    "cli": {"contracts", "settings", "adapters", "commands", "definitions"},
+    "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
+    "cli": {"contracts", "core", "settings", "adapters", "commands", "definitions", "drills"},
 }
 HEAVY = {"lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
 

@@ -5,33 +5,15 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
 from typing import Final
-
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as parameters
 
 from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.lake import ABSENT
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stores import Stores
-from pipeline_assets.core.lineage.records import Key, Record
+from pipeline_assets.core.lineage.records import Record
 
 _THREADS: Final = max(2, os.cpu_count() or 1)  # hashing leaves the interpreter's lock, so each core reads and hashes
-
-
-@parameters(frozen=True, config=ConfigDict(extra="forbid"))
-class IntegrityParams:
-    """How the bytes of the lake are watched.
-
-    Attributes:
-        full_every_days: Each day a share of all partitions is read, so that each is read once in so many days; besides
-            those of the day itself.
-        replicas: Where copies are kept: folders inside the data root, or folders and ``s3://`` URLs of their own.
-    """
-
-    full_every_days: int = Field(default=7, ge=1, le=366)
-    replicas: tuple[str, ...] = ("replica",)
 
 
 @dataclass(frozen=True)
@@ -45,12 +27,6 @@ class Mended:
 
     damage: Damage
     replica: str | None
-
-
-def choose_records(records: Iterable[Record], day: date, params: IntegrityParams) -> list[Record]:
-    """The records whose bytes are to be read on ``day``: its own, and a share of all others by turns."""
-    turn = day.toordinal() % params.full_every_days
-    return [record for record in records if record.day == day or _draw(record.key) % params.full_every_days == turn]
 
 
 def find_damage(stores: Stores, records: Sequence[Record]) -> Iterator[Damage]:
@@ -113,7 +89,3 @@ def _read(stores: Stores, path: str) -> bytes:
         return stores.root.read(path)
     except FileNotFoundError:
         return b""
-
-
-def _draw(key: Key) -> int:
-    return int.from_bytes(hashlib.md5(str(key).encode(), usedforsecurity=False).digest()[:4])

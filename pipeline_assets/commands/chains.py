@@ -3,12 +3,15 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from datetime import date
+from collections.abc import Callable, Collection, Sequence
+from datetime import date, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from pipeline_assets.adapters.holds import Holds
 from pipeline_assets.commands.backfills import is_backfill_daemon_alive, run_backfill
+from pipeline_assets.contracts.tables import TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence
 
 if TYPE_CHECKING:
@@ -52,9 +55,31 @@ class Chains:
         self._definitions = definitions
         self._say = say
 
-    def run_daily(self, groups: Sequence[str], first: date, last: date) -> None:
-        """Materialize the daily assets of ``groups`` for the days from ``first`` to ``last``, both inclusive."""
-        self._run("daily", groups, first, last, "days", (last - first).days + 1)
+    def run_daily(self, groups: Sequence[str], first: date, last: date, without: Collection[date] = ()) -> None:
+        """Materialize the daily assets of ``groups`` from ``first`` to ``last``, both inclusive, but some days."""
+        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+        wanted = list(enumerate(day for day in days if day not in without))
+        for _, group in groupby(wanted, key=lambda one: one[1] - timedelta(days=one[0])):
+            part = [day for _, day in group]
+            self._run("daily", groups, part[0], part[-1], "days", len(part))
+
+    def run_all(self, holds: Holds, first: date, last: date) -> None:
+        """Both chains from landed files to decisions; a day that is held stops itself and no other.
+
+        Raises:
+            ChainFailedError: Something else failed.
+        """
+        held: set[date] = set()
+        try:
+            self.run_daily(("ingestion", "features"), first, last)
+        except ChainFailedError:
+            held = {day for day in holds.held_days(TRANSACTIONS.name) if first <= day <= last}
+            if not held:
+                raise
+            self._say(f"held: {', '.join(map(str, sorted(held)))}; see: pipeline-assets holds list; the others go on")
+            self.run_daily(("features",), first, last, without=held)
+        self.run_weekly(first, last + timedelta(days=1))  # what is known by the end of a day makes the next day's model
+        self.run_daily(("scoring", "monitoring"), first, last, without=held)
 
     def run_weekly(self, first: date, last: date) -> None:
         """Materialize the models and releases of the weeks that begin from ``first`` to ``last``."""

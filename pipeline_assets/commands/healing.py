@@ -18,7 +18,7 @@ from pipeline_assets.core.lineage.records import Key
 
 if TYPE_CHECKING:
     from pipeline_assets.commands.chains import Chains
-    from pipeline_assets.defs.survey import Surveyor
+    from pipeline_assets.definitions import Surveyor
 
 _SHOWN: Final = 40  # ranges that a plan lists; the counts tell of the rest
 _MAX_WAVES: Final = 100  # a wave is a step over any range of days, so a plan has a dozen; more would be a loop

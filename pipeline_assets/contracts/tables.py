@@ -11,7 +11,7 @@ import pandera.polars as pa
 import polars as pl
 
 from pipeline_assets.contracts.features import CUSTOMER_FEATURES, TERMINAL_FEATURES, Feature
-from pipeline_assets.contracts.vocabularies import Decision, Degradation, Feed, FileStatus, Rung
+from pipeline_assets.contracts.vocabularies import Decision, Degradation, Feed, FileStatus, Mending, Rung
 
 MAX_ID_LENGTH: Final = 64  # characters; longer than any identifier in use, short enough to print
 MAX_AMOUNT_CENTS: Final = 10**11  # one billion in major units: above any card payment, far from Int64 overflow in sums
@@ -229,10 +229,25 @@ SERVICE_LEVELS: Final = _table(
     order=["step"],
 )
 
+INTEGRITY: Final = _table(
+    "integrity",
+    "Files of the lake and the models that were read on this day and were not as recorded, and what was done.",
+    {
+        "asset": _column(pl.String, "whose file it is"),
+        "partition": _column(pl.Date, "of which partition"),
+        "path": _column(pl.String, "the file, relative to the data root"),
+        "expected": _column(pl.String, "hash of the recorded bytes"),
+        "found": _column(pl.String, "hash of the bytes that were there, or nothing"),
+        "outcome": _one_of(Mending, "restored from a replica, or to be made again"),
+    },
+    key=["path"],
+    order=["path"],
+)
+
 TABLES: Final = {
     table.name: table
     for table in (
         TRANSACTIONS, QUARANTINE, CHARGEBACKS, LEDGER, CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE,
-        TRAINING_SET, MODEL_EVALUATION, SCORES, PERFORMANCE, SERVICE_LEVELS,
+        TRAINING_SET, MODEL_EVALUATION, SCORES, PERFORMANCE, SERVICE_LEVELS, INTEGRITY,
     )
 }  # fmt: skip

@@ -76,6 +76,13 @@ class Degradation(StrEnum):
     HISTORY_INCOMPLETE = "history_incomplete"  # a day within the features' window was held or absent
 
 
+class Mending(StrEnum):
+    """What was done about a file that was not as recorded."""
+
+    RESTORED = "restored"  # from a replica
+    TO_BE_MADE_AGAIN = "to_be_made_again"  # no replica had it: the healing plan makes the partition again
+
+
 class ReleaseAction(StrEnum):
     """What an entry of the release log did."""
 

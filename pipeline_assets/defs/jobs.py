@@ -9,6 +9,9 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
+from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
+from pipeline_assets.core.lineage.recipes import Recipe
+from pipeline_assets.defs.freshness import ON_TIME_CHECK
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.defs.resources import StoresResource
 
@@ -18,32 +21,36 @@ _DAYS_WATCHED: Final = 31  # how far back the sensor looks for files; older ones
 _MAX_REQUESTS_A_TICK: Final = 7  # the rest comes with the next ticks
 
 
-def define_chains() -> dict[Cadence, UnresolvedAssetJobDefinition]:
+def define_chains(recipes: Mapping[str, Recipe]) -> dict[Cadence, UnresolvedAssetJobDefinition]:
     """The two chains as jobs, by the cadence of their partitions."""
+    # Lateness is judged by its sensor, not in every run.
+    lateness = dg.AssetSelection.checks(*(dg.AssetCheckKey(dg.AssetKey(asset), ON_TIME_CHECK) for asset in recipes))
     return {
         Cadence.DAILY: dg.define_asset_job(
             "daily",
-            selection=dg.AssetSelection.groups(*DAILY_GROUPS),
+            selection=dg.AssetSelection.groups(*DAILY_GROUPS) - lateness,
             description="One day: ingest what landed, build its features, decide on its payments, measure.",
         ),
         Cadence.WEEKLY: dg.define_asset_job(
             "weekly",
-            selection=dg.AssetSelection.groups(*WEEKLY_GROUPS),
+            selection=dg.AssetSelection.groups(*WEEKLY_GROUPS) - lateness,
             description="One week: train on all mature history, evaluate against the champion, decide on the release.",
         ),
     }
 
 
-def build(calendar: Calendar, chains: Mapping[Cadence, UnresolvedAssetJobDefinition]) -> dg.Definitions:
+def build(
+    calendar: Calendar, chains: Mapping[Cadence, UnresolvedAssetJobDefinition], freshness: FreshnessParams
+) -> dg.Definitions:
     """The chains, their schedules, and the sensor on the landing zone."""
     return dg.Definitions(
         jobs=list(chains.values()),
-        schedules=[_daily_schedule(calendar), _weekly_schedule(calendar)],
+        schedules=[_daily_schedule(calendar, freshness), _weekly_schedule(calendar)],
         sensors=[_transactions_landed(calendar)],
     )
 
 
-def _daily_schedule(calendar: Calendar) -> dg.ScheduleDefinition:
+def _daily_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.ScheduleDefinition:
     @dg.schedule(
         name="daily_at_five",
         job_name="daily",
@@ -52,8 +59,13 @@ def _daily_schedule(calendar: Calendar) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="Yesterday, if no landed file has set it going before: the day closes even when nothing came.",
     )
-    def daily_at_five(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        yesterday = (context.scheduled_execution_time.astimezone(UTC).date() - timedelta(days=1)).isoformat()
+    def daily_at_five(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
+        now = context.scheduled_execution_time.astimezone(UTC)
+        yesterday = (now.date() - timedelta(days=1)).isoformat()
+        newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
+        doubt = find_clock_doubt(now, newest, None, freshness, calendar.end)
+        if doubt:  # a day that lies in no time would be closed empty
+            return dg.SkipReason(doubt)
         if not calendar.daily.has_partition_key(yesterday):
             return dg.SkipReason(f"{yesterday} lies outside the history that is configured")
         if yesterday in context.instance.get_materialized_partitions(dg.AssetKey("scores")):

@@ -44,6 +44,7 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
 
     @dg.asset(
         name=MODEL,
+        pool="training",  # one at a time on a machine: it takes a core and the memory of a training set
         deps=list_deps(recipes[MODEL]),
         code_version=recipes[MODEL].code_version,
         kinds={"lightgbm"},

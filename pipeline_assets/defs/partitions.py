@@ -18,6 +18,7 @@ class Calendar:
 
     daily: dg.DailyPartitionsDefinition
     weekly: dg.WeeklyPartitionsDefinition
+    end: date | None = None  # the last day of a history that is closed
 
     @classmethod
     def between(cls, start: date, end: date | None, first_model_after_days: int) -> "Calendar":
@@ -36,6 +37,7 @@ class Calendar:
             dg.WeeklyPartitionsDefinition(
                 first.isoformat(), end_date=last, day_offset=first.isoweekday() % 7, end_offset=0 if last else 1
             ),
+            end,
         )
 
     def days(self, keys: list[str]) -> list[date]:

@@ -1,9 +1,9 @@
 """Recovery: the sensor that asks again for what failed, is missing, was damaged or is out of date."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Final
 
 import dagster as dg
@@ -43,6 +43,7 @@ def build(
     surveyor: Surveyor,
     params: HealingParams,
     jobs: Mapping[Cadence, UnresolvedAssetJobDefinition],
+    clock: Callable[[], datetime],
 ) -> dg.Definitions:
     """The sensor ``partition_failed``; ``jobs`` are the chains that it asks for parts of."""
 
@@ -57,7 +58,7 @@ def build(
     def partition_failed(
         context: dg.SensorEvaluationContext, stores: StoresResource, alerts: AlertsResource
     ) -> dg.SensorResult:
-        now = datetime.now(UTC)
+        now = clock()
         lake, plan = surveyor.survey(context.instance, stores, now)
         state = read_state(context.cursor)
         requests = _list_requests(context.instance, stores, lake, plan, state, params)

@@ -17,6 +17,7 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
 
     @dg.asset(
         name=RELEASE,
+        pool="release",  # one writer of the log at a time: weeks are decided in their order
         deps=list_deps(recipes[RELEASE]),
         partitions_def=calendar.weekly,
         backfill_policy=dg.BackfillPolicy.single_run(),

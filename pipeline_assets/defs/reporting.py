@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 import polars as pl
@@ -106,6 +106,17 @@ def report_check(
         metadata["failed_partitions"] = dg.MetadataValue.text(", ".join(sorted(map(str, failed))))
     return dg.AssetCheckResult(
         passed=not failed, severity=_severity(worst), description=worst.explanation, metadata=metadata
+    )
+
+
+def make_check_result(finding: Finding, **of: Any) -> dg.AssetCheckResult:
+    """One finding as a check result; ``of`` names asset and check where the context does not."""
+    return dg.AssetCheckResult(
+        passed=finding.passed,
+        severity=_severity(finding),
+        description=finding.explanation,
+        metadata=_check_metadata(finding),
+        **of,
     )
 
 

@@ -102,7 +102,8 @@ def test_days_outside_history_are_left_alone(landed: Pipeline, instance: dg.Dags
 def ask_schedule(pipeline: Pipeline, name: str, instance: dg.DagsterInstance, day: date) -> list[str]:
     schedule = pipeline.definitions.resolve_schedule_def(name)
     moment = datetime(day.year, day.month, day.day, 6, tzinfo=UTC)
-    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment)
+    resources = {"stores": pipeline.stores} if schedule.required_resource_keys else {}
+    context = dg.build_schedule_context(instance=instance, scheduled_execution_time=moment, resources=resources)
     answer = schedule(context)
     return [str(answer.partition_key)] if isinstance(answer, dg.RunRequest) else []
 
