@@ -22,8 +22,10 @@ from pipeline_assets.defs import (
     scoring,
 )
 from pipeline_assets.defs.partitions import Calendar
-from pipeline_assets.defs.survey import Surveyor as Surveyor
+from pipeline_assets.defs.survey import Surveyor
 from pipeline_assets.settings import Settings, read_settings
+
+__all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs"]
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
