@@ -104,7 +104,9 @@ def plan_healing(lake: Lake) -> Plan:
         days = sorted({*lake.due.get(asset, ()), *(key.day for key in lake.records if key.asset == asset)})
         for day in days:
             key = Key(asset, day)
-            repair = _find_repair(key, recipe, present, lake, repairs) if key not in lake.in_progress else None
+            if key in lake.in_progress:
+                continue
+            repair = _find_repair(key, recipe, present, lake, repairs.keys() | blocked.keys())
             if repair is None:
                 continue
             obstacle = _find_obstacle(recipe, day, present, repairs, blocked, lake)
