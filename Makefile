@@ -6,7 +6,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 READY := .venv/.ready-$(shell cat requirements-dev.lock pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help setup run ui test lint bench lock clean
+.PHONY: help setup run ui test lint drills system-tools bench lock clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -30,9 +30,20 @@ ui: setup  ## Dagster's web UI and daemon on http://127.0.0.1:3000, on a persist
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: lint  ## ruff, mypy, the tests, then the slow drills
+test: lint system-tools  ## ruff, mypy, the tests, then the slow drills
 	@$(BIN)/pytest -q
 	@$(BIN)/pytest -q -m drill
+
+drills: setup system-tools  ## break the pipeline on purpose, see it recover, write a report
+	@$(BIN)/pipeline-assets drill
+
+# What the drills break things with is no Python package. Where they are missing and this may install them, it does.
+system-tools:
+	@missing=""; for tool in strace faketime; do command -v $$tool > /dev/null || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq $$missing > /dev/null; \
+	  else echo "The drills need:$$missing (Debian packages of the same names); install them first"; exit 1; fi; fi
 
 bench: setup  ## each prints ratios measured side by side in one run
 	@$(BIN)/python -m benchmarks

@@ -36,10 +36,11 @@ def _reports_errors(command: Callable[..., None]) -> Callable[..., None]:
     def guarded(*args: Any, **kwargs: Any) -> None:
         from pipeline_assets.commands.chains import ChainFailedError
         from pipeline_assets.commands.healing import NotHealedError
+        from pipeline_assets.drills.drill import DrillError
 
         try:
             command(*args, **kwargs)
-        except (ValueError, FileNotFoundError, ChainFailedError, NotHealedError) as error:
+        except (ValueError, FileNotFoundError, ChainFailedError, NotHealedError, DrillError) as error:
             raise click.ClickException(str(error)) from error
 
     return guarded
@@ -168,6 +169,24 @@ def alerts() -> None:
         click.echo(f"{alert.level.upper()} since {alert.since:%Y-%m-%d %H:%M} UTC: {alert.what}\n    {alert.next_step}")
     if not store.list_open():
         click.echo("no alert is open")
+
+
+@commands.command()
+@click.argument("names", nargs=-1)
+@click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
+@click.option("--list", "is_listing", is_flag=True, help="Only say which drills there are.")
+@_reports_errors
+def drill(names: tuple[str, ...], report: Path | None, is_listing: bool) -> None:  # noqa: FBT001
+    """Break the pipeline on purpose and see it recover: the drills NAMES, or all of them, on a world of their own."""
+    from pipeline_assets.drills.registry import DRILLS, run_drills
+
+    if is_listing:
+        for one in DRILLS:
+            click.echo(f"{one.name:24} {one.breaks}")
+        return
+    results = run_drills(names, report or Path("data", "reports", "drills"), click.echo)
+    if not all(result.passed for result in results):
+        raise click.ClickException("not every drill passed; see the report")
 
 
 @commands.group()
