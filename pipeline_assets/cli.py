@@ -4,17 +4,13 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from pipeline_assets.commands.chains import Chains
-    from pipeline_assets.commands.healing import Healer
+from pipeline_assets.commands.opening import open_chains, reports_errors
+from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -31,23 +27,12 @@ def commands() -> None:
     """A fraud-detection pipeline for card payments that keeps working when things break."""
 
 
-def _reports_errors(command: Callable[..., None]) -> Callable[..., None]:
-    @wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> None:
-        from pipeline_assets.commands.chains import ChainFailedError
-        from pipeline_assets.commands.healing import NotHealedError
-        from pipeline_assets.drills.drill import DrillError
-
-        try:
-            command(*args, **kwargs)
-        except (ValueError, FileNotFoundError, ChainFailedError, NotHealedError, DrillError) as error:
-            raise click.ClickException(str(error)) from error
-
-    return guarded
+for _command in RECOVERY_COMMANDS:
+    commands.add_command(_command)
 
 
 @commands.command()
-@_reports_errors
+@reports_errors
 def run() -> None:
     """Simulate a history, then ingest, build features, train, release, score and measure it."""
     from pipeline_assets.settings import read_settings
@@ -63,7 +48,7 @@ def run() -> None:
 
 @commands.command()
 @click.option("--until", type=DAY, help="Last day to simulate; yesterday by default.")
-@_reports_errors
+@reports_errors
 def simulate(until: datetime | None) -> None:
     """Let a payments world land its files, from the first day that is missing on."""
     _simulate(until.date() if until else _yesterday())
@@ -75,7 +60,7 @@ def simulate(until: datetime | None) -> None:
 )
 @click.option("--from", "first", type=DAY, required=True, help="First day.")
 @click.option("--to", "last", type=DAY, required=True, help="Last day, inclusive.")
-@_reports_errors
+@reports_errors
 def backfill(source: Path | None, first: datetime, last: datetime) -> None:
     """From landed files to scores for a range of days; with --source, land the files of a foreign folder first."""
     if last < first:
@@ -98,97 +83,6 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
     _summarise()
 
 
-@commands.command()
-@click.option("--apply", "is_applied", is_flag=True, help="Make it so: restore what a replica has, rebuild the rest.")
-@click.option("--quick", is_flag=True, help="Trust the bytes of the lake instead of reading them all.")
-@_reports_errors
-def heal(is_applied: bool, quick: bool) -> None:
-    """What must be made again, and why: failed, missing, upstream changed, corrupt, code changed."""
-    from pipeline_assets.commands.healing import describe_plan
-
-    healer = _open_healer()
-    damage = [] if quick else healer.verify()
-    lake, plan = healer.plan(damage)
-    click.echo("\n".join(describe_plan(plan, lake.recipes)))
-    if is_applied and plan.repairs:
-        healer.apply(_open_chains(), damage)
-        click.echo("\n".join(describe_plan(healer.plan()[1], lake.recipes)))
-    elif plan.repairs:
-        click.echo("To make it so: pipeline-assets heal --apply")
-
-
-@commands.group()
-def holds() -> None:
-    """Partitions that failed a blocking check: they stay held until they are repaired or released."""
-
-
-@holds.command("list")
-@_reports_errors
-def list_holds() -> None:
-    """What is held, since when, and why."""
-    from pipeline_assets.adapters.stores import open_stores
-    from pipeline_assets.settings import read_settings
-
-    held = open_stores(read_settings().data_root).holds.list_held()
-    for hold in held:
-        for check, found in hold.checks.items():
-            click.echo(f"{hold.key} since {hold.since:%Y-%m-%d %H:%M} UTC by {check}: {found}")
-    if not held:
-        click.echo("nothing is held")
-
-
-@holds.command()
-@click.argument("partition")
-@click.option("--because", required=True, help="Why it may be used as it is; it is recorded.")
-@_reports_errors
-def release(partition: str, because: str) -> None:
-    """Let PARTITION (asset@YYYY-MM-DD) be used although it failed a check; for the bytes that it has now."""
-    from pipeline_assets.adapters.stores import open_stores
-    from pipeline_assets.core.lineage.records import parse_key
-    from pipeline_assets.settings import read_settings
-
-    hold = open_stores(read_settings().data_root).holds.release(parse_key(partition), because, datetime.now(UTC))
-    click.echo(f"{hold.key} is released; what was held up is made by the sensor partition_failed, or: "
-               "pipeline-assets heal --apply")  # fmt: skip
-
-
-@commands.command()
-@_reports_errors
-def alerts() -> None:
-    """What people have to know of: the alerts that are open."""
-    from pipeline_assets.adapters.alerts import Alerts
-    from pipeline_assets.adapters.storage import open_storage, within
-    from pipeline_assets.settings import read_settings
-
-    settings = read_settings()
-    store = Alerts(within(open_storage(settings.data_root), "alerts"), settings.alert_channels)
-    for problem in store.find_rejected_channels():
-        click.echo(f"channel {problem}")
-    for incident in store.list_open():
-        alert = incident.alert
-        click.echo(f"{alert.level.upper()} since {alert.since:%Y-%m-%d %H:%M} UTC: {alert.what}\n    {alert.next_step}")
-    if not store.list_open():
-        click.echo("no alert is open")
-
-
-@commands.command()
-@click.argument("names", nargs=-1)
-@click.option("--report", type=click.Path(file_okay=False, path_type=Path), help="Folder of the report.")
-@click.option("--list", "is_listing", is_flag=True, help="Only say which drills there are.")
-@_reports_errors
-def drill(names: tuple[str, ...], report: Path | None, is_listing: bool) -> None:  # noqa: FBT001
-    """Break the pipeline on purpose and see it recover: the drills NAMES, or all of them, on a world of their own."""
-    from pipeline_assets.drills.registry import DRILLS, run_drills
-
-    if is_listing:
-        for one in DRILLS:
-            click.echo(f"{one.name:24} {one.breaks}")
-        return
-    results = run_drills(names, report or Path("data", "reports", "drills"), click.echo)
-    if not all(result.passed for result in results):
-        raise click.ClickException("not every drill passed; see the report")
-
-
 @commands.group()
 def quarantine() -> None:
     """Rows that broke a contract: out, to be corrected by a person, and back."""
@@ -202,7 +96,7 @@ def quarantine() -> None:
 @click.option(
     "--reason", "reasons", multiple=True, help="Only rows with this reason code; may be given more than once."
 )
-@_reports_errors
+@reports_errors
 def export(target: Path, feed: str, first: datetime, last: datetime, reasons: tuple[str, ...]) -> None:
     """Write quarantined rows to TARGET (.csv or .jsonl), to be corrected there."""
     from pipeline_assets.adapters.replay import export_quarantine
@@ -223,7 +117,7 @@ def export(target: Path, feed: str, first: datetime, last: datetime, reasons: tu
 @click.argument("source", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--feed", type=click.Choice(["transactions", "chargebacks"]), default="transactions", show_default=True)
 @click.option("--day", type=DAY, help="Day of arrival; by default the day on which each row was quarantined.")
-@_reports_errors
+@reports_errors
 def replay(source: Path, feed: str, day: datetime | None) -> None:
     """Land the corrected rows of SOURCE and run the daily chain for the days they belong to."""
     from pipeline_assets.adapters.replay import replay as land_corrections
@@ -243,7 +137,7 @@ def replay(source: Path, feed: str, day: datetime | None) -> None:
 @commands.command()
 @click.argument("statement")
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
-@_reports_errors
+@reports_errors
 def sql(statement: str, style: str) -> None:
     """Ask the lake with one SQL statement; each table is a view, with `date` for its partitions."""
     import polars as pl
@@ -266,7 +160,7 @@ def sql(statement: str, style: str) -> None:
 @commands.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=3000, show_default=True)
-@_reports_errors
+@reports_errors
 def ui(host: str, port: int) -> None:
     """Dagster's web UI, with the daemon that runs schedules, sensors and backfills, on the persistent instance."""
     from pipeline_assets.commands.chains import prepare_home
@@ -298,37 +192,11 @@ def _run_chains(first: date, last: date) -> None:
     from pipeline_assets.adapters.stores import open_stores
     from pipeline_assets.settings import read_settings
 
-    _open_chains().run_all(open_stores(read_settings().data_root).holds, first, last)
+    open_chains().run_all(open_stores(read_settings().data_root).holds, first, last)
 
 
 def _run_days(first: date, last: date) -> None:
-    _open_chains().run_daily(("ingestion", "features", "scoring", "monitoring"), first, last)
-
-
-def _open_chains() -> "Chains":
-    from pipeline_assets.commands.chains import Chains, prepare_home
-    from pipeline_assets.settings import read_settings
-
-    settings = read_settings()
-    prepare_home(settings.data_root)
-    from pipeline_assets.definitions import build_definitions
-
-    return Chains(build_definitions(settings), click.echo)
-
-
-def _open_healer() -> "Healer":
-    from pipeline_assets.adapters.replica import open_replicas
-    from pipeline_assets.adapters.stores import open_stores
-    from pipeline_assets.commands.chains import prepare_home
-    from pipeline_assets.commands.healing import Healer
-    from pipeline_assets.definitions import build_surveyor
-    from pipeline_assets.settings import read_settings
-
-    settings = read_settings()
-    prepare_home(settings.data_root)
-    stores = open_stores(settings.data_root)
-    replicas = open_replicas(stores.root, settings.params.integrity.replicas)
-    return Healer(build_surveyor(settings), stores, replicas, click.echo)
+    open_chains().run_daily(("ingestion", "features", "scoring", "monitoring"), first, last)
 
 
 def _summarise() -> None:

@@ -16,9 +16,9 @@ MAY_IMPORT = {
     "settings": {"contracts", "core", "simulator", "adapters", "settings"},
     "defs": {"contracts", "core", "settings", "adapters", "defs"},
     "definitions": {"settings", "adapters", "defs"},
-    "commands": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands"},
+    "commands": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
     "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
-    "cli": {"contracts", "core", "settings", "adapters", "commands", "definitions", "drills"},
+    "cli": {"contracts", "settings", "adapters", "commands", "definitions"},
 }
 HEAVY = {"lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
 
