@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALL = ("simulator", "features", "orchestration", "checkpointing", "growth", "accuracy", "oracle")
+ALL = ("simulator", "features", "orchestration", "checkpointing", "growth", "integrity", "accuracy", "oracle")
 
 
 def main() -> None:

@@ -1,0 +1,68 @@
+"""What reading all bytes against their records costs: the full integrity check against `md5sum` on the same files.
+
+`md5sum` reads and hashes with as many processes as there are cores, and compares nothing.
+"""
+
+import os
+import statistics
+import subprocess
+import tempfile
+import time
+from datetime import date, timedelta
+from pathlib import Path
+
+from pipeline_assets.adapters.integrity import find_damage
+from pipeline_assets.adapters.replica import hash_bytes
+from pipeline_assets.adapters.stores import Stores, open_stores
+from pipeline_assets.core.lineage.records import Record
+
+N_FILES = 600
+FILE_BYTES = 1_000_000  # a day's table of a shop with some tens of thousands of payments
+REPETITIONS = 5
+
+
+def write_files(stores: Stores) -> list[Record]:
+    """Recorded partitions of random bytes: nothing is hashed faster for what is in it."""
+    records = []
+    for number in range(N_FILES):
+        content, path = os.urandom(FILE_BYTES), f"lake/scores/{number}"
+        stores.root.write(path, content)
+        day = date(2020, 1, 1) + timedelta(days=number)
+        records.append(Record("scores", day, {path: hash_bytes(content)}, "1", {}))
+        stores.records.write(records[-1])
+    return records
+
+
+def time_check(stores: Stores, records: list[Record]) -> float:
+    """Seconds of the full check."""
+    started = time.perf_counter()
+    assert not list(find_damage(stores, records))
+    return time.perf_counter() - started
+
+
+def time_md5sum(folder: Path) -> float:
+    """Seconds of `md5sum` on the same files, in parallel."""
+    files = "\0".join(str(path) for path in sorted(folder.iterdir()))
+    command = ["xargs", "-0", "-P", str(os.cpu_count()), "-n", "50", "md5sum"]
+    started = time.perf_counter()
+    subprocess.run(command, input=files.encode(), stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    """Print both and their ratio."""
+    with tempfile.TemporaryDirectory() as folder:
+        stores = open_stores(folder)
+        records = write_files(stores)
+        ours, theirs = [], []
+        for _ in range(REPETITIONS):
+            ours.append(time_check(stores, records))
+            theirs.append(time_md5sum(Path(folder, "lake", "scores")))
+    megabytes = N_FILES * FILE_BYTES / 1e6
+    print(f"integrity check   {statistics.median(ours):6.2f} s, {megabytes / statistics.median(ours):6.0f} MB/s")
+    print(f"md5sum            {statistics.median(theirs):6.2f} s, {megabytes / statistics.median(theirs):6.0f} MB/s")
+    print(f"check / md5sum    {statistics.median(a / b for a, b in zip(ours, theirs, strict=True)):6.2f}")
+
+
+if __name__ == "__main__":
+    main()
