@@ -17,7 +17,16 @@ from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.vocabularies import Cadence
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Level
-from pipeline_assets.core.healing.breaker import Candidate, Decision, HealingParams, Status, decide
+from pipeline_assets.core.healing.breaker import (
+    BREAKER_ALERT,
+    KEY_ALERT_PREFIX,
+    SUMMARY_ALERT,
+    Candidate,
+    Decision,
+    HealingParams,
+    Status,
+    decide,
+)
 from pipeline_assets.core.healing.memory import HealingState, Phase, read_state
 from pipeline_assets.core.healing.plan import Lake, Plan
 from pipeline_assets.core.healing.requests import Request, list_requests
@@ -29,6 +38,7 @@ from pipeline_assets.defs.survey import Surveyor
 HEALING_TAG: Final = "pipeline/healing"  # on a run: the request of the sensor that it answers
 _RUNS_READ: Final = 500  # failed runs that are remembered; older reasons are found out anew, by one run each
 _HELD_PREFIX: Final = "held/"
+_HEALING_PREFIX: Final = "healing/"
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ def build(
         decision = decide(state, [candidate for candidate, _ in requests], now, params)
         _tell(alerts, decision, stores.holds.list_held(), now)
         by_key = {candidate.key: request for candidate, request in requests}
-        runs = [_make_run(by_key[key], jobs, decision.state, now) for key in decision.requests]
+        runs = [_make_run(by_key[key], jobs, now) for key in decision.requests]
         skip = None if runs else f"{len(requests)} partitions or ranges are not well; none is to be asked for now"
         return dg.SensorResult(run_requests=runs, skip_reason=skip, cursor=decision.state.to_cursor())
 
@@ -117,12 +127,9 @@ def _read_failures(instance: dg.DagsterInstance) -> _Failures:
     return _Failures(prints, {run.tags[HEALING_TAG] for run in runs if HEALING_TAG in run.tags})
 
 
-def _make_run(
-    request: Request, jobs: Mapping[Cadence, UnresolvedAssetJobDefinition], state: HealingState, now: datetime
-) -> dg.RunRequest:
-    one = state.attempts[request.key]
-    # The same request of the same tick, evaluated again after a crash of the daemon, makes no second run.
-    run_key = f"heal {request.key} {one.fingerprint} {one.n_requests} {now:%Y-%m-%d}"
+def _make_run(request: Request, jobs: Mapping[Cadence, UnresolvedAssetJobDefinition], now: datetime) -> dg.RunRequest:
+    # Of each tick its own: Dagster drops a key that it has seen, and what was well may fail again.
+    run_key = f"heal {request.key} {now.isoformat()}"
     tags = {HEALING_TAG: request.key, "dagster/max_retries": "0"}  # the sensor itself counts the attempts
     single = request.first == request.last
     if not single:
@@ -137,23 +144,28 @@ def _make_run(
 
 
 def _tell(alerts: Alerts, decision: Decision, held: Sequence[Hold], now: datetime) -> None:
-    """Open and resolve alerts: those of the decision, and one for each partition that is held."""
-    for alert in decision.opened:
+    """Open what is new, resolve what stands no more: also where a lost cursor has forgotten that it stood."""
+    for alert in (*decision.opened, *map(_describe_hold, held)):
         alerts.open(alert, now)
-    for key in decision.resolved:
-        alerts.resolve(key, "it is well again", now)
-    standing = {f"{_HELD_PREFIX}{hold.key}": hold for hold in held}
-    for key, hold in standing.items():
-        alerts.open(_describe_hold(key, hold), now)
+    state = decision.state
+    standing = {KEY_ALERT_PREFIX + key for key, one in state.attempts.items() if one.is_alerted}
+    standing |= {BREAKER_ALERT} if state.circuit.opened_at else set()
+    standing |= {SUMMARY_ALERT} if state.is_summarised else set()
+    standing |= {_name_hold(hold) for hold in held}
     for incident in alerts.list_open():
-        if incident.alert.key.startswith(_HELD_PREFIX) and incident.alert.key not in standing:
-            alerts.resolve(incident.alert.key, "it passed its checks, or was released", now)
+        key = incident.alert.key
+        if key.startswith((_HEALING_PREFIX, _HELD_PREFIX)) and key not in standing:
+            alerts.resolve(key, "it is well again, or a person has released it", now)
     alerts.deliver_pending(now)
 
 
-def _describe_hold(key: str, hold: Hold) -> Alert:
+def _name_hold(hold: Hold) -> str:
+    return f"{_HELD_PREFIX}{hold.key}"
+
+
+def _describe_hold(hold: Hold) -> Alert:
     return Alert(
-        key=key,
+        key=_name_hold(hold),
         what=f"{hold.key} is held: {'; '.join(f'{check}: {found}' for check, found in hold.checks.items())}",
         where=str(hold.key),
         since=hold.since,

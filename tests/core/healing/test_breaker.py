@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipeline_assets.core.healing.breaker import (
+    BREAKER_ALERT,
     SUMMARY_ALERT,
     Candidate,
     HealingParams,
@@ -73,11 +75,39 @@ def test_a_fingerprint_that_never_stays_the_same_is_tried_no_faster_than_the_fir
 def test_a_run_that_is_not_seen_at_once_is_not_asked_for_twice() -> None:
     params = HealingParams(first_delay_seconds=0)
     state, asked = started(), []
-    for number in range(5):
-        decision = decide(state, [failing()], START + number * TICK, params)
+    for seconds in (0, 30, 60, 90, 700, 730, 760):
+        decision = decide(state, [failing()], START + timedelta(seconds=seconds), params)
         state = decision.state
         asked.append(len(decision.requests))
-    assert asked == [1, 0, 0, 1, 0]  # until 90 s and two ticks have passed, the run may still come
+    assert asked == [1, 0, 0, 1, 0, 0, 1]  # until 90 s and two ticks have passed, the run may still come
+
+
+def test_a_reason_that_becomes_known_at_the_next_tick_is_told_at_that_tick() -> None:
+    asked = decide(started(), [failing()], START, PARAMS)
+    told = decide(asked.state, [failing(reason="bad data")], START + TICK, PARAMS)
+    assert [alert.key for alert in told.opened] == ["healing/partition/a"]
+    assert told.state.circuit.n_failures == 1
+
+
+@pytest.mark.parametrize("n", [4, 5])
+def test_the_breaker_opens_at_the_stated_number_of_failures_and_not_before(n: int) -> None:
+    candidates = [failing(f"k{number}") for number in range(n)]
+    asked = decide(started(), candidates, START, PARAMS)
+    assert len(asked.requests) == n
+    running = decide(asked.state, [replace(one, status=Status.IN_PROGRESS) for one in candidates], START + TICK, PARAMS)
+    failed = decide(running.state, candidates, START + 2 * TICK, PARAMS)
+    assert [alert.key for alert in failed.opened] == ([BREAKER_ALERT] if n == 5 else [])
+
+
+def test_what_fails_beside_the_probe_does_not_lengthen_the_cool_down() -> None:
+    params = HealingParams(failures_to_open=1)
+    asked = decide(started(), [failing("a"), failing("b")], START, params)
+    b_runs = Candidate("b", Status.IN_PROGRESS, "v0")
+    running = decide(asked.state, [replace(b_runs, key="a"), b_runs], START + TICK, params)
+    opened = decide(running.state, [failing("a"), b_runs], START + 2 * TICK, params)
+    after = decide(opened.state, [failing("a"), failing("b")], START + 3 * TICK, params)
+    assert after.state.circuit == opened.state.circuit
+    assert after.state.circuit.cool_down_seconds == params.cool_down_seconds
 
 
 def test_a_failed_attempt_is_counted_once_however_long_the_partition_stays_failing() -> None:
@@ -92,6 +122,21 @@ def test_the_oldest_partitions_come_first_and_no_more_than_a_tick_allows() -> No
     keys = [f"k{number}" for number in (5, 3, 9, 1, 7, 0, 2, 8)]
     decision = decide(started(), [failing(key) for key in keys], START, HealingParams(max_requests_a_tick=3))
     assert decision.requests == ("k5", "k3", "k9")
+
+
+def test_many_partitions_that_used_up_their_attempts_give_one_alert_too() -> None:
+    params = HealingParams(max_attempts=1, failures_to_open=1000, max_requests_a_tick=12)
+    state, opened = started(), []
+    for number in range(10):
+        decision = decide(state, [failing(f"k{key}") for key in range(12)], START + number * TICK, params)
+        state = decision.state
+        opened += [alert.key for alert in decision.opened]
+    assert opened == [SUMMARY_ALERT]
+
+
+def test_nothing_is_remembered_of_what_was_not_tried() -> None:
+    candidates = [Candidate(f"k{number}", Status.IN_PROGRESS, "v0") for number in range(300)]
+    assert decide(started(), candidates, START, PARAMS).state.attempts == {}
 
 
 @pytest.mark.parametrize("n", [10, 11, 300])
@@ -147,6 +192,15 @@ def test_a_cursor_that_cannot_be_read_starts_anew_and_the_first_tick_only_looks(
 def test_a_cursor_that_is_lost_at_every_tick_is_no_loop() -> None:
     for number in range(100):
         assert decide(read_state("lost"), [failing()], START + number * TICK, PARAMS).requests == ()
+
+
+def test_a_clock_set_back_before_the_run_was_seen_does_not_make_its_grace_endless() -> None:
+    decision = decide(started(), [failing()], START, PARAMS)
+    n_requests = 0
+    for number in range(10):
+        decision = decide(decision.state, [failing()], START - timedelta(days=3650) + number * TICK, PARAMS)
+        n_requests += len(decision.requests)
+    assert n_requests == 1
 
 
 @pytest.mark.parametrize("wrong", [{"max_attempts": 0}, {"max_delay_seconds": float("inf")}, {"retries": 3}])
