@@ -14,6 +14,7 @@ from pipeline_assets.adapters.healing import fingerprint_step
 from pipeline_assets.adapters.holds import Hold
 from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.contracts.tables import INTEGRITY, PERFORMANCE, SERVICE_LEVELS
 from pipeline_assets.contracts.vocabularies import Cadence
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Level
@@ -132,13 +133,15 @@ def _make_run(request: Request, jobs: Mapping[Cadence, UnresolvedAssetJobDefinit
     run_key = f"heal {request.key} {now.isoformat()}"
     tags = {HEALING_TAG: request.key, "dagster/max_retries": "0"}  # the sensor itself counts the attempts
     single = request.first == request.last
+    # The reports have no recipe, because nothing is made from them: they come with the last asset of their day.
+    reports = (SERVICE_LEVELS.name, INTEGRITY.name) if PERFORMANCE.name in request.assets and single else ()
     if not single:
         tags |= {RANGE_START_TAG: f"{request.first}", RANGE_END_TAG: f"{request.last}"}
     return dg.RunRequest(
         run_key=run_key,
         job_name=jobs[request.cadence].name,
         partition_key=f"{request.first}" if single else None,
-        asset_selection=[dg.AssetKey(asset) for asset in request.assets],
+        asset_selection=[dg.AssetKey(asset) for asset in (*request.assets, *reports)],
         tags=tags,
     )
 
