@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
     "cli": {"contracts", "settings", "adapters", "commands", "definitions"},
 }
-HEAVY = {"lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
+HEAVY = {"apprise", "lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
 
 
 def imported_names(file: Path) -> set[str]:

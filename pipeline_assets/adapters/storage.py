@@ -91,7 +91,8 @@ class LocalStorage:
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
-        found = (Path(folder) / name for folder, _, names in os.walk(self._folder / prefix) for name in names)
+        walk = os.walk(self._folder / prefix, onerror=_raise_unless_absent)
+        found = (Path(folder) / name for folder, _, names in walk for name in names)
         return sorted(
             path.relative_to(self._folder).as_posix() for path in found if not path.name.startswith(TEMPORARY_PREFIX)
         )
@@ -209,6 +210,12 @@ def within(storage: Storage, folder: str) -> Storage:
 
 def _stamp(meta: "ObjectMeta") -> str:
     return f"{meta['size']}-{meta['e_tag']}-{meta['last_modified'].isoformat()}"
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    """A folder that cannot be read is not an empty one."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _make_folder(folder: Path) -> None:

@@ -75,6 +75,26 @@ def test_listing_is_sorted_and_stays_inside_the_folder(storage: Storage) -> None
     assert storage.list("t") == ["t/date=1/p", "t/date=2/p"]
 
 
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path: Path) -> None:
+    storage = LocalStorage(tmp_path)
+    storage.write("t/p", b"x")
+    (tmp_path / "t" / "loop").symlink_to(tmp_path / "t" / "loop")  # ELOOP, which the superuser gets as well
+    with pytest.raises(OSError, match="symbolic links"):
+        storage.list("t/loop")
+
+
+def test_stamps_name_what_is_listed_and_change_with_every_write(storage: Storage) -> None:
+    storage.write("t/a", b"1")
+    storage.write("t/b", b"1")
+    before = storage.stamps("t")
+    assert list(before) == storage.list("t")
+    assert before["t/a"] == storage.stamp("t/a")
+    storage.write("t/a", b"2")
+    after = storage.stamps("t")
+    assert after["t/a"] != before["t/a"]
+    assert after["t/b"] == before["t/b"]
+
+
 def test_a_deleted_object_is_gone(storage: Storage) -> None:
     storage.write("t/p", b"")
     storage.delete("t/p")

@@ -64,9 +64,9 @@ class Courier:
 
     def tell(self, message: Message, now: datetime) -> None:
         """Tell all channels once, whether they take it or not."""
-        self._run(now, lambda channel, _: self._send(channel, message, now, repr(message.title)))
+        self._run(now, lambda channel: self._send(channel, message, now, repr(message.title)))
 
-    def _run(self, now: datetime, work: Callable[[Channel, float], object]) -> None:
+    def _run(self, now: datetime, work: Callable[[Channel], object]) -> None:
         """Do ``work`` for all channels at once, each in a thread of its own, and wait until the deadline at most."""
         for channel in self._channels:
             channel.load()
@@ -87,18 +87,19 @@ class Courier:
     def _is_resting(self, channel: Channel, now: datetime) -> bool:
         return now < self._resting.get(channel.id, now)
 
-    def _work_off(self, delivery: _Delivery, channel: Channel, deadline: float) -> None:
+    def _work_off(self, delivery: _Delivery, channel: Channel) -> None:
         waiting: set[str] = set()  # alerts with an earlier message that the channel has yet to take
         for message in delivery.messages:
             key = message.incident.alert.key
             if (message.path, channel.id) in delivery.finished:
                 continue
-            if key in waiting or time.monotonic() >= deadline or not self._finish(channel, message, delivery):
+            if key in waiting or not self._finish(channel, message, delivery):
                 waiting.add(key)
 
     def _finish(self, channel: Channel, message: Pending, delivery: _Delivery) -> bool:
         """Do what is left to do for a message and a channel; False where that is not the end of it."""
         try:
+            # A channel rests also from the moment on that nobody waits for it: what goes on ends with the message.
             if self._is_resting(channel, delivery.now) or not self._try(channel, message, delivery):
                 return False
             self._ledger.finish(message, channel.id)
@@ -128,9 +129,9 @@ class Courier:
         return not refusal
 
 
-def _hold_and_do(channel: Channel, deadline: float, work: Callable[[Channel, float], object]) -> None:
+def _hold_and_do(channel: Channel, deadline: float, work: Callable[[Channel], object]) -> None:
     if channel.lock.acquire(timeout=max(deadline - time.monotonic(), 0)):
         try:
-            work(channel, deadline)
+            work(channel)
         finally:
             channel.lock.release()

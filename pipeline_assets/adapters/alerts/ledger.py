@@ -32,7 +32,7 @@ from pipeline_assets.core.alerting import (
     read_incident,
 )
 
-KEPT_INCIDENTS: Final = 500  # that are over; the whole ledger is listed for each delivery
+KEPT_INCIDENTS: Final = 500  # that are over; every delivery lists them all
 _LOG: Final = logging.getLogger(__name__)
 _OPENED: Final = "opened"
 _RESOLVED: Final = "resolved"
@@ -172,9 +172,8 @@ class Ledger:
         }
         oldest = sorted(over, key=lambda incident: (over[incident], incident))[: max(len(over) - KEPT_INCIDENTS, 0)]
         for incident in oldest:
-            self._storage.delete(f"{incident}.{_OPENED}.json")  # first: from now on it is none
-            folder = incident.partition("/")[0]
-            for path in self._storage.list(folder):
+            # In the order of the names the record of the opening goes first: nothing that was over is open again.
+            for path in self._storage.list(incident.partition("/")[0]):
                 if path.startswith(f"{incident}."):
                     self._storage.delete(path)
 
