@@ -1,9 +1,10 @@
 """Which runs would make a healing plan come true, one after the other: what a sensor asks for, and when."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from pipeline_assets.contracts.vocabularies import Cadence
@@ -99,7 +100,7 @@ def _list_around(request: Request, lake: Lake) -> set[str]:
 
 
 def list_ranges(repairs: Iterable[Repair], lake: Lake, split: Collection[str] = ()) -> Iterable[Request]:
-    """The runs that make ``repairs``: one for each step and range of days, or a day at a time where split."""
+    """The runs that make ``repairs``: one for each step, assets and range of days, or a day at a time where split."""
     by_step: dict[str, dict[date, list[str]]] = {}
     for repair in repairs:
         assets = by_step.setdefault(lake.recipes[repair.key.asset].step, {}).setdefault(repair.key.day, [])
@@ -107,12 +108,11 @@ def list_ranges(repairs: Iterable[Repair], lake: Lake, split: Collection[str] = 
     for step, days in by_step.items():
         cadence = lake.recipes[next(iter(days.values()))[0]].cadence
         length = timedelta(days=1 if cadence is Cadence.DAILY else 7)
-        # Days in a row have the same number after their place in the order is taken off.
-        numbered = enumerate(sorted(days))
-        for _, group in groupby(numbered, key=lambda one: one[1] - one[0] * length):
-            run = [day for _, day in group]
-            names = sorted({asset for day in run for asset in days[day]}, key=list(lake.recipes).index)
-            whole = Request(f"{step}@{run[0]}..{run[-1]}", cadence, run[0], run[-1], tuple(names))
+        # Days in a row come out as the same day after their place in the order is taken off.
+        numbered = [(day, day - place * length, tuple(days[day])) for place, day in enumerate(sorted(days))]
+        for (_, assets), group in groupby(numbered, key=itemgetter(1, 2)):
+            run = [day for day, _, _ in group]
+            whole = Request(f"{step}@{run[0]}..{run[-1]}", cadence, run[0], run[-1], assets)
             if whole.key in split:
                 yield from (Request(f"{step}@{day}", cadence, day, day, tuple(days[day])) for day in run)
             else:
@@ -125,4 +125,4 @@ def _make(key: Key, lake: Lake, permanent: Mapping[Key, str]) -> Request:
 
 
 def _wait(request: Request, is_waiting: bool) -> Request:
-    return Request(**{**request.__dict__, "is_waiting": is_waiting})
+    return replace(request, is_waiting=is_waiting)
