@@ -1,9 +1,6 @@
 """`pipeline-assets …`: what Dagster and DVC do not already offer. Heavy libraries load when a command needs them."""
 
 import logging
-import os
-import subprocess
-import sys
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -162,18 +159,14 @@ def sql(statement: str, style: str) -> None:
 @click.option("--port", default=3000, show_default=True)
 @reports_errors
 def ui(host: str, port: int) -> None:
-    """Dagster's web UI, with the daemon that runs schedules, sensors and backfills, on the persistent instance."""
+    """Dagster's web UI, with the daemon that runs schedules, sensors and backfills; what dies is replaced."""
     from pipeline_assets.commands.chains import prepare_home
+    from pipeline_assets.commands.supervisor import supervise
     from pipeline_assets.settings import read_settings
 
     home = prepare_home(read_settings().data_root)
-    click.echo(f"http://{host}:{port} (instance in {home}; Ctrl-C stops it)")
-    command = [str(Path(sys.executable).with_name("dagster")), "dev", "--host", host, "--port", str(port)]
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    root = Path(__file__).parents[1]
-    raise SystemExit(
-        subprocess.run([*command, "-w", "workspace.yaml"], env=environment, cwd=root, check=False).returncode
-    )
+    click.echo(f"instance in {home}; Ctrl-C stops it")
+    raise SystemExit(supervise(home, host, port, click.echo))
 
 
 def _yesterday() -> date:

@@ -17,6 +17,7 @@ from pipeline_assets.core.checks import Finding, Level
 from pipeline_assets.core.failures import FailureKind
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.defs.failures import KIND_TAG
+from pipeline_assets.defs.instance import RANGE_START_TAG
 
 # Metadata carries counts and codes, never values of cards or persons: these columns are left out of previews.
 _PRIVATE: Final = frozenset({"transaction_id", "customer_id", "terminal_id", "received", "problems"})
@@ -87,7 +88,9 @@ def report_check(
     (key,) = context.selected_asset_check_keys
     if is_blocking:
         findings = _latch(context, stores, key, findings)
-    if len(findings) > 1:
+    # In a run of a range, be it of one partition, Dagster itself records the check for none of them.
+    is_range = RANGE_START_TAG in context.op_execution_context.run_tags
+    if is_range:
         for day, finding in findings.items():
             context.op_execution_context.log_event(
                 dg.AssetCheckEvaluation(  # type: ignore[arg-type]  # it takes check evaluations too
@@ -102,7 +105,7 @@ def report_check(
     failed = {day: finding for day, finding in findings.items() if not finding.passed}
     worst = max(failed.values(), key=lambda f: f.level is Level.ERROR, default=next(iter(findings.values())))
     metadata = _check_metadata(worst)
-    if failed and len(findings) > 1:
+    if failed and is_range:
         metadata["failed_partitions"] = dg.MetadataValue.text(", ".join(sorted(map(str, failed))))
     return dg.AssetCheckResult(
         passed=not failed, severity=_severity(worst), description=worst.explanation, metadata=metadata
