@@ -1,6 +1,7 @@
 """Assembles the Dagster definitions: settings, stores, calendar, and the rooms of ``defs``. No logic."""
 
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -28,16 +29,20 @@ from pipeline_assets.settings import Settings, read_settings
 __all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs"]
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
-    """The whole pipeline for one set of settings."""
+def _read_clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_definitions(settings: Settings, clock: Callable[[], datetime] = _read_clock) -> dg.Definitions:
+    """The whole pipeline for one set of settings; its sensors and checks ask ``clock`` what time it is."""
     with warnings.catch_warnings():
         # Single-run backfills are beta and partitioned checks preview in this pinned version; both are tested here.
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)
-        return _build(settings)
+        return _build(settings, clock)
 
 
-def _build(settings: Settings) -> dg.Definitions:
+def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
     params, stores, surveyor = settings.params, open_stores(settings.data_root), build_surveyor(settings)
     calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains(surveyor.recipes)
     return dg.Definitions.merge(
@@ -48,9 +53,9 @@ def _build(settings: Settings) -> dg.Definitions:
         scoring.build(calendar, recipes),
         monitoring.build(calendar, recipes),
         integrity.build(calendar, params.integrity, open_replicas(stores.root, params.integrity.replicas)),
-        freshness.build(surveyor, _read_clock),
+        freshness.build(surveyor, clock),
         jobs.build(calendar, chains, params.freshness),
-        recovery.build(surveyor, params.healing, chains, _read_clock),
+        recovery.build(surveyor, params.healing, chains, clock),
         dg.Definitions(
             resources={
                 "stores": stores,
@@ -60,10 +65,6 @@ def _build(settings: Settings) -> dg.Definitions:
             executor=dg.in_process_executor,  # a step in a process of its own costs seconds, here it costs milliseconds
         ),
     )
-
-
-def _read_clock() -> datetime:
-    return datetime.now(UTC)
 
 
 def build_surveyor(settings: Settings) -> Surveyor:

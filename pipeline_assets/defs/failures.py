@@ -67,17 +67,21 @@ def _fail(context: Any, stores: Stores | None, recipes: Mapping[str, Recipe], er
         raise error
     if stores is not None:
         _tag_permanent_failure(op_context, stores, recipes)
+    # Our own errors say all that is needed; of a bug the text alone says little.
+    what = f"{type(error).__name__}: {error}" if kind is FailureKind.BUG else str(error)
     raise dg.Failure(
-        description=f"{kind}: {error}", metadata={"failure_kind": str(kind)}, allow_retries=False
+        description=f"{kind}: {what}", metadata={"failure_kind": str(kind)}, allow_retries=False
     ) from error
 
 
 def _tag_permanent_failure(context: Any, stores: Stores, recipes: Mapping[str, Recipe]) -> None:
     """Tag the run: its step fails for good on this partition while inputs, code and parameters stay as they are.
 
-    Of a range of partitions nobody knows which one it was, so a range is not tagged: each is then tried alone once.
+    A check counts as a part of the step that makes its asset. Of a range of partitions nobody knows which one it was,
+    so a range is not tagged: each is then tried alone once.
     """
-    steps = {recipes[asset].step for key in context.selected_asset_keys if (asset := key.to_user_string()) in recipes}
+    keys = {*context.selected_asset_keys, *(check.asset_key for check in context.selected_asset_check_keys)}
+    steps = {recipes[asset].step for key in keys if (asset := key.to_user_string()) in recipes}
     if len(context.partition_keys) == 1 and len(steps) == 1:
         step, day = steps.pop(), date.fromisoformat(context.partition_keys[0])
         tags = {f"{PERMANENT_TAG}/{step}": fingerprint_step(stores, recipes, step, day)}

@@ -5,8 +5,8 @@ These checks look at the days. What is late is asked for by the sensor ``partiti
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 import dagster as dg
@@ -17,7 +17,7 @@ from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Level
 from pipeline_assets.core.freshness import Freshness, find_clock_doubt, judge_freshness
-from pipeline_assets.core.lineage.recipes import Recipe
+from pipeline_assets.core.lineage.recipes import LANDING, Recipe
 from pipeline_assets.defs.instance import find_partitions, look_at_instance
 from pipeline_assets.defs.reporting import make_check_result
 from pipeline_assets.defs.resources import AlertsResource, StoresResource
@@ -41,10 +41,10 @@ def build(surveyor: Surveyor, clock: Callable[[], datetime]) -> dg.Definitions:
         can_subset=True,
     )
     def is_on_time(context: dg.AssetCheckExecutionContext, stores: StoresResource) -> Iterator[dg.AssetCheckResult]:
-        judged = judge_assets(surveyor, context.instance, stores, clock())
-        for key in sorted(context.selected_asset_check_keys):
-            finding = judged[key.asset_key.to_user_string()].to_finding()
-            yield make_check_result(finding, asset_key=key.asset_key, check_name=key.name)
+        keys = {key.asset_key.to_user_string(): key for key in sorted(context.selected_asset_check_keys)}
+        judged = judge_assets(surveyor, context.instance, stores, clock(), keys)
+        for asset, key in keys.items():
+            yield make_check_result(judged[asset].to_finding(), asset_key=key.asset_key, check_name=key.name)
 
     @dg.sensor(
         name="partition_late",
@@ -59,9 +59,11 @@ def build(surveyor: Surveyor, clock: Callable[[], datetime]) -> dg.Definitions:
         doubt = _find_doubt(surveyor, stores, seen, now)
         _tell(alerts, _CLOCK_ALERT, doubt, "the clock of this machine", "nothing is late until the clock is right", now)
         if doubt:
-            return dg.SensorResult(skip_reason=doubt, cursor=context.cursor)
-        judged = judge_assets(surveyor, context.instance, stores, now)
-        _tell_lateness(alerts, judged.values(), now)
+            # A clock that was set back is doubted once: the time before may have been the wrong one.
+            cursor = json.dumps({**seen, "tick": min(now, seen["tick"])}, default=str) if seen else None
+            return dg.SensorResult(skip_reason=doubt, cursor=cursor)
+        judged = judge_assets(surveyor, context.instance, stores, now, surveyor.recipes)
+        _tell_lateness(alerts, judged.values(), _find_missing_input(surveyor, stores, now), now)
         verdicts = {asset: _summarise(one) for asset, one in judged.items()}
         known = seen.get("verdicts", {})
         events = [_evaluate(asset, judged[asset]) for asset, verdict in verdicts.items() if known.get(asset) != verdict]
@@ -73,13 +75,14 @@ def build(surveyor: Surveyor, clock: Callable[[], datetime]) -> dg.Definitions:
 
 
 def judge_assets(
-    surveyor: Surveyor, instance: dg.DagsterInstance, stores: Stores, now: datetime
+    surveyor: Surveyor, instance: dg.DagsterInstance, stores: Stores, now: datetime, assets: Iterable[str]
 ) -> dict[str, Freshness]:
-    """How fresh each asset is, by the records of its partitions."""
-    in_progress = look_at_instance(instance, surveyor.calendar, surveyor.recipes).in_progress
+    """How fresh each of ``assets`` is, by the records of its partitions."""
+    recipes = {asset: surveyor.recipes[asset] for asset in assets}
+    in_progress = look_at_instance(instance, surveyor.calendar, recipes).in_progress
     landed = set(stores.landing.list_days(Feed.TRANSACTIONS))
     judged = {}
-    for asset, recipe in surveyor.recipes.items():
+    for asset, recipe in recipes.items():
         is_daily = recipe.cadence is Cadence.DAILY
         days = surveyor.calendar.days(list(find_partitions(surveyor.calendar, recipe.cadence).get_partition_keys()))
         judged[asset] = judge_freshness(
@@ -106,14 +109,20 @@ def _describe(surveyor: Surveyor, recipe: Recipe) -> str:
 def _find_doubt(surveyor: Surveyor, stores: Stores, seen: Mapping[str, Any], now: datetime) -> str | None:
     landed = stores.landing.list_days(Feed.TRANSACTIONS)
     end = surveyor.calendar.end
-    previous = datetime.fromisoformat(seen["tick"]) if "tick" in seen else None
-    return find_clock_doubt(now, landed[-1] if landed else None, previous, surveyor.freshness, end)
+    return find_clock_doubt(now, landed[-1] if landed else None, seen.get("tick"), surveyor.freshness, end)
 
 
-def _tell_lateness(alerts: Alerts, judged: Iterable[Freshness], now: datetime) -> None:
+def _find_missing_input(surveyor: Surveyor, stores: Stores, now: datetime) -> list[date]:
+    """The days that are due and on which no payments landed, whether or not they were closed without any."""
+    landed = stores.landing.list_days(Feed.TRANSACTIONS)
+    days = surveyor.calendar.days(list(surveyor.calendar.daily.get_partition_keys()))
+    owed = [day for day in days if landed and day >= landed[0]]
+    judged = judge_freshness(LANDING, Cadence.DAILY, owed, landed, (), lambda _: False, now, surveyor.freshness)
+    return list(judged.input_missing)
+
+
+def _tell_lateness(alerts: Alerts, judged: Iterable[Freshness], missing: Sequence[date], now: datetime) -> None:
     """Two alerts for all assets together: whatever is late is late in most of them."""
-    judged = list(judged)
-    missing = sorted({day for one in judged for day in one.input_missing})
     problem = f"no file of payments landed for {len(missing)} days, the first {missing[0]}" if missing else None
     _tell(alerts, _INPUT_ALERT, problem, "landing/transactions", "ask the source for these days", now)
     late = [f"{one.asset} ({len(one.late)}, since {one.late[0]})" for one in judged if one.late]
@@ -148,7 +157,9 @@ def _evaluate(asset: str, one: Freshness) -> dg.AssetCheckEvaluation:
 def _read_cursor(context: dg.SensorEvaluationContext) -> Mapping[str, Any]:
     try:
         cursor = json.loads(context.cursor or "{}")
-        return {"tick": str(cursor["tick"]), "verdicts": dict(cursor["verdicts"])} if cursor else {}
+        if not cursor:
+            return {}
+        return {"tick": datetime.fromisoformat(cursor["tick"]).astimezone(UTC), "verdicts": dict(cursor["verdicts"])}
     except (ValueError, KeyError, TypeError):
         context.log.warning("the cursor is not readable (%r): starting anew", (context.cursor or "")[:80])
         return {}

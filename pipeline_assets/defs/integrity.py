@@ -6,7 +6,7 @@ from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stages import integrity as stages
 from pipeline_assets.contracts.tables import INTEGRITY, PERFORMANCE
 from pipeline_assets.core.integrity import IntegrityParams
-from pipeline_assets.defs.failures import RETRY
+from pipeline_assets.defs.failures import RETRY, names_failures
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.defs.reporting import describe_columns, report, report_check
 from pipeline_assets.defs.resources import OWNERS, StoresResource
@@ -35,6 +35,7 @@ def build(calendar: Calendar, params: IntegrityParams, replicas: list[Replica]) 
         "them on demand (config: full). Sound bytes are copied to the replicas, damaged ones restored from them.",
         metadata=describe_columns(INTEGRITY),
     )
+    @names_failures({})  # it is made from no recipe
     def integrity(
         context: dg.AssetExecutionContext, stores: StoresResource, config: IntegrityConfig
     ) -> dg.MaterializeResult[None]:
@@ -46,6 +47,7 @@ def build(calendar: Calendar, params: IntegrityParams, replicas: list[Replica]) 
         partitions_def=calendar.daily,
         description="No file that was read had other bytes than were recorded, or it was restored.",
     )
+    @names_failures({})
     def lake_is_intact(context: dg.AssetCheckExecutionContext, stores: StoresResource) -> dg.AssetCheckResult:
         days = calendar.days(list(context.op_execution_context.partition_keys))
         return report_check(context, stores, {day: stages.find_lost_bytes(stores, day) for day in days})

@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from pipeline_assets.contracts.tables import TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
 from pipeline_assets.core.lineage.recipes import Recipe
@@ -70,6 +71,8 @@ def _daily_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Schedu
             return dg.SkipReason(f"{yesterday} lies outside the history that is configured")
         if yesterday in context.instance.get_materialized_partitions(dg.AssetKey("scores")):
             return dg.SkipReason(f"{yesterday} has its scores already")
+        if now.date() - timedelta(days=1) in stores.holds.held_days(TRANSACTIONS.name):
+            return dg.SkipReason(f"{yesterday} is held: it waits for other data, not for another run")
         return dg.RunRequest(run_key=f"daily-{yesterday}", partition_key=yesterday)
 
     return daily_at_five

@@ -31,6 +31,7 @@ from pipeline_assets.core.healing.breaker import (
 from pipeline_assets.core.healing.memory import HealingState, Phase, read_state
 from pipeline_assets.core.healing.plan import Lake, Plan
 from pipeline_assets.core.healing.requests import Request, list_requests
+from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.defs.failures import PERMANENT_TAG
 from pipeline_assets.defs.instance import RANGE_END_TAG, RANGE_START_TAG
 from pipeline_assets.defs.resources import AlertsResource, StoresResource
@@ -93,12 +94,7 @@ def _list_requests(
         for repair in plan.repairs
         if (step := lake.recipes[repair.key.asset].step)
     }
-    permanent = {
-        repair.key: f"{step} failed for good in run {run}"
-        for repair in plan.repairs
-        if (step := lake.recipes[repair.key.asset].step)
-        and (run := failures.run_by_fingerprint.get(prints[step, repair.key.day]))
-    }
+    permanent = _list_permanent(plan, lake, prints, failures)
     settled = [
         key
         for key, one in state.attempts.items()
@@ -108,6 +104,22 @@ def _list_requests(
         (_make_candidate(request, lake, prints), request)
         for request in list_requests(plan, lake, permanent, settled, failures.ranges)
     ]
+
+
+def _list_permanent(
+    plan: Plan, lake: Lake, prints: Mapping[tuple[str, date], str], failures: _Failures
+) -> dict[Key, str]:
+    """What would fail again, and why: it failed with just these inputs, or it cannot be made without what did."""
+    permanent: dict[Key, str] = {}
+    for repair in plan.repairs:  # in an order in which they can be made
+        recipe, day = lake.recipes[repair.key.asset], repair.key.day
+        needed = (Key(reads.upstream, day) for reads in recipe.reads if reads.is_required)
+        absent = next((key for key in needed if key in permanent and key not in lake.records), None)
+        if run := failures.run_by_fingerprint.get(prints[recipe.step, day]):
+            permanent[repair.key] = f"{recipe.step} failed for good in run {run}"
+        elif absent:
+            permanent[repair.key] = permanent[absent]
+    return permanent
 
 
 def _make_candidate(request: Request, lake: Lake, prints: Mapping[tuple[str, date], str]) -> Candidate:
@@ -128,9 +140,11 @@ def _read_failures(instance: dg.DagsterInstance) -> _Failures:
     return _Failures(prints, {run.tags[HEALING_TAG] for run in runs if HEALING_TAG in run.tags})
 
 
-def _make_run(request: Request, jobs: Mapping[Cadence, UnresolvedAssetJobDefinition], now: datetime) -> dg.RunRequest:
-    # Of each tick its own: Dagster drops a key that it has seen, and what was well may fail again.
-    run_key = f"heal {request.key} {now.isoformat()}"
+def _make_run(
+    request: Request, jobs: Mapping[Cadence, UnresolvedAssetJobDefinition], previous_tick: datetime | None
+) -> dg.RunRequest:
+    # The same tick, evaluated again after a crash of the daemon, makes no second run; any later one may.
+    run_key = f"heal {request.key} after {previous_tick}"
     tags = {HEALING_TAG: request.key, "dagster/max_retries": "0"}  # the sensor itself counts the attempts
     single = request.first == request.last
     # The reports have no recipe, because nothing is made from them: they come with the last asset of their day.

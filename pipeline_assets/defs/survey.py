@@ -13,7 +13,7 @@ from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_deadline
 from pipeline_assets.core.healing.plan import Lake, Plan, plan_healing
 from pipeline_assets.core.lineage.recipes import Recipe
-from pipeline_assets.defs.instance import find_partitions, look_at_instance
+from pipeline_assets.defs.instance import find_awaiting_retry, find_partitions, look_at_instance
 from pipeline_assets.defs.partitions import Calendar
 
 
@@ -40,7 +40,8 @@ class Surveyor:
         """
         seen = look_at_instance(instance, self.calendar, self.recipes)
         due = self.list_due(stores, now)
-        lake = look_at_lake(stores, self.recipes, due, seen.failed, seen.in_progress, damage)
+        awaited = set(find_awaiting_retry(instance, self.calendar, self.recipes, now))
+        lake = look_at_lake(stores, self.recipes, due, seen.failed - awaited, seen.in_progress | awaited, damage)
         return lake, plan_healing(lake)
 
     def list_due(self, stores: Stores, now: datetime) -> dict[str, list[date]]:

@@ -1,8 +1,11 @@
 """A small world, landed and run through both chains once for all tests of this room."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import dagster as dg
 import pytest
@@ -14,7 +17,11 @@ from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.release import ReleaseParams
 from pipeline_assets.core.training import TrainingParams
 from pipeline_assets.definitions import build_definitions
+from pipeline_assets.defs.failures import RETRY
 from pipeline_assets.settings import Params, Settings, SimulationParams
+
+if TYPE_CHECKING:
+    from tests.defs.worlds import World
 
 START = date(2026, 1, 4)
 LAST = START + timedelta(days=48)
@@ -72,3 +79,32 @@ def built_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def built(built_root: Path, monkeypatch: pytest.MonkeyPatch) -> Pipeline:
     """The built pipeline, to be read only."""
     return open_pipeline(built_root, monkeypatch)
+
+
+class CopyWorld(Protocol):
+    """A function that copies the built world; see :func:`tests.defs.worlds.copy_world`."""
+
+    def __call__(self, until: date = LAST, landed_until: date | None = None, params: Params = PARAMS) -> "World": ...
+
+
+@pytest.fixture
+def copy_world(built_root: Path, tmp_path: Path) -> Iterator[CopyWorld]:
+    """Copies of the built world for one test, each with an instance of its own, in memory."""
+    from tests.defs.worlds import copy_world as copy
+
+    with ExitStack() as stack:
+
+        def make(until: date = LAST, landed_until: date | None = None, params: Params = PARAMS) -> "World":
+            root = tmp_path / f"world-{len(list(tmp_path.iterdir()))}"
+            instance = stack.enter_context(dg.DagsterInstance.ephemeral())
+            return copy(built_root, root, instance, until, landed_until or until, params)
+
+        yield make
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Definitions that are built from now on wait hardly before they try again what is transient."""
+    quick = dg.RetryPolicy(max_retries=RETRY.max_retries, delay=0.01)
+    for room in ("ingestion", "features", "models", "release", "scoring", "monitoring", "integrity"):
+        monkeypatch.setattr(f"pipeline_assets.defs.{room}.RETRY", quick)

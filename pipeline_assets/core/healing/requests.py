@@ -54,15 +54,33 @@ def list_requests(
         settled: Keys of requests that are not made any more: nothing waits for them.
         split: Keys of ranges that failed as a whole.
     """
-    undone = [repair for repair in plan.repairs if repair.reason in _UNDONE]
+    undone = _list_undone(plan, lake)
     days = list(_list_days(undone, lake, permanent))
     pending = [one for one in days if one.permanent_reason is None and one.key not in settled]
     days = [_wait(one, _is_awaited(one, pending, lake)) for one in days]
-    healable = [one for one in plan.repairs if one.reason in _OUTDATED and one.key not in permanent]
+    outdated = [one for one in plan.repairs if one.reason in _OUTDATED and one not in undone]
+    healable = [one for one in outdated if one.key not in permanent]
     first_wave = find_first_wave(Plan(tuple(healable), (), {}), lake.recipes)
     waves = [_wait(one, bool(pending or lake.in_progress)) for one in list_ranges(first_wave, lake, split)]
-    known = [one for one in plan.repairs if one.reason in _OUTDATED and one.key in permanent]
+    known = [one for one in outdated if one.key in permanent]
     return [*days, *waves, *(_make(one.key, lake, permanent) for one in known)]
+
+
+def _list_undone(plan: Plan, lake: Lake) -> list[Repair]:
+    """What failed or is missing, together with what of its own day it needs and what is to be made again as well."""
+    undone = [repair for repair in plan.repairs if repair.reason in _UNDONE]
+    needed = {
+        (lake.recipes[reads.upstream].step, repair.key.day)
+        for repair in undone
+        for reads in lake.recipes[repair.key.asset].reads
+        if reads.is_required
+    }
+    return [
+        repair
+        for repair in plan.repairs
+        if repair in undone
+        or (repair.reason in _OUTDATED and (lake.recipes[repair.key.asset].step, repair.key.day) in needed)
+    ]
 
 
 def _list_days(undone: Iterable[Repair], lake: Lake, permanent: Mapping[Key, str]) -> Iterable[Request]:

@@ -1,0 +1,64 @@
+"""The daily and the weekly chain as they are, stage after stage, without Dagster: what drills kill and let rerun."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, timedelta
+from typing import Final
+
+from pipeline_assets.adapters.stages.features import build_features
+from pipeline_assets.adapters.stages.ingestion import ingest
+from pipeline_assets.adapters.stages.models import build_training_sets, evaluate_models, release_models, train_models
+from pipeline_assets.adapters.stages.monitoring import measure_performance
+from pipeline_assets.adapters.stages.scoring import score
+from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.commands.simulation import simulate_until
+from pipeline_assets.settings import Params, Settings
+
+Program = Callable[[Stores, Params, date, date], None]
+
+
+def simulate(stores: Stores, params: Params, first: date, last: date) -> None:
+    """Let a world that begins on ``first`` land its files up to ``last``."""
+    simulate_until(Settings(stores.root.root, params, first), last, lambda _: None)
+
+
+def run_inputs(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The first half of the daily chain: ingest all tables and build the features."""
+    days = _list_days(first, last)
+    _exhaust(ingest(stores, params.ingestion, days))
+    _exhaust(build_features(stores, days))
+
+
+def run_decisions(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The second half of the daily chain: decide on the payments and measure the decisions."""
+    days = _list_days(first, last)
+    _exhaust(score(stores, params.decision, params.rules, days))
+    _exhaust(measure_performance(stores, params.performance, params.evaluation.top_cards, days))
+
+
+def run_daily(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The daily chain of the days from ``first`` to ``last``, both inclusive."""
+    run_inputs(stores, params, first, last)
+    run_decisions(stores, params, first, last)
+
+
+def run_weekly(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The weekly chain as of every seventh day from ``first`` to ``last``, both inclusive."""
+    weeks = _list_days(first, last)[::7]
+    _exhaust(build_training_sets(stores, params.training, weeks))
+    _exhaust(train_models(stores, params.training, weeks))
+    _exhaust(evaluate_models(stores, params.training, params.evaluation, params.rules, weeks))
+    _exhaust(release_models(stores, params.release, weeks))
+
+
+PROGRAMS: Final[Mapping[str, Program]] = {
+    program.__name__: program for program in (simulate, run_inputs, run_decisions, run_daily, run_weekly)
+}
+
+
+def _list_days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _exhaust(made: Iterable[object]) -> None:
+    for _ in made:
+        pass
