@@ -49,7 +49,7 @@ def look_at_lake(
 def fingerprint_step(
     stores: Stores, recipes: Mapping[str, Recipe], step: str, day: date, view: View | None = None
 ) -> str:
-    """Digest of all that decides on what a step does for a partition: inputs, what is lacking, code, parameters.
+    """Digest of all that decides on what a step does for a partition: inputs and their damage, code, parameters.
 
     Args:
         stores: The stores.
@@ -59,11 +59,12 @@ def fingerprint_step(
         view: How the stores are seen; as they are now by default.
     """
     view, lines = view or View(stores), [step, day.isoformat()]
+    damaged = set(map(str, view.damaged))
     for recipe in recipes.values():
         if recipe.step == step:
             if recipe.find_reads(LANDING):
                 view.see_version(LANDING, day, stores.landing.version(day))
             expected = view.expect(recipe, day)
             lines += [recipe.code, *sorted(f"{name} {version}" for name, version in expected.versions.items())]
-            lines += expected.lacking
+            lines += [*expected.lacking, *sorted(expected.versions.keys() & damaged)]
     return hashlib.md5("\n".join(lines).encode(), usedforsecurity=False).hexdigest()

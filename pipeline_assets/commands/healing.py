@@ -10,6 +10,7 @@ from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.integrity import find_damage, mend
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.commands.chains import ChainFailedError
 from pipeline_assets.contracts.vocabularies import Cadence
 from pipeline_assets.core.healing.plan import Lake, Plan, find_first_wave
 from pipeline_assets.core.healing.requests import Request, list_ranges
@@ -53,7 +54,8 @@ class Healer:
     def apply(self, chains: "Chains", damage: Sequence[Damage] = ()) -> None:
         """Restore what a replica has, then make the plan true, step by step.
 
-        Each step is planned anew, so that what is made from bytes that came out the same is left alone.
+        Each step is planned anew, so that what is made from bytes that came out the same is left alone. A day that is
+        held stops itself and no other.
 
         Raises:
             NotHealedError: Something failed, or the plan does not become empty.
@@ -62,26 +64,33 @@ class Healer:
             if one.replica:
                 self.say(f"{one.damage.path}: restored from {one.replica}")
         done: set[tuple[Request, str]] = set()
+        failures: list[str] = []
         for _ in range(_MAX_WAVES):
             lake, plan = self.plan()
             wave = list(list_ranges(find_first_wave(plan, lake.recipes), lake))
+            if not wave and failures:
+                raise NotHealedError("\n".join(["the rest is well; what failed waits for a person:", *failures]))
             if not wave:
                 return
             for request in wave:
                 reasons = ", ".join(sorted({str(r.reason) for r in plan.repairs if r.key.asset in request.assets}))
                 if (request, reasons) in done:
-                    raise NotHealedError(f"{request.key} was made again and is still not well ({reasons}); see its run")
+                    problem = f"{request.key} was made again and is still not well ({reasons}); see its run"
+                    raise NotHealedError("\n".join([problem, *failures]))
                 done.add((request, reasons))
-                chains.run_assets(request.cadence, request.assets, request.first, request.last)
-        raise NotHealedError(f"the plan is not empty after {_MAX_WAVES} steps")
+                try:
+                    chains.run_assets(request.cadence, request.assets, request.first, request.last)
+                except ChainFailedError as error:  # what it has held up is left out of the next plan
+                    failures.append(str(error))
+        raise NotHealedError("\n".join([f"the plan is not empty after {_MAX_WAVES} steps", *failures]))
 
 
-def describe_plan(plan: Plan, recipes: Mapping[str, Recipe]) -> list[str]:
-    """The plan in lines for a person."""
-    if not plan.repairs and not plan.blocked:
+def describe_plan(plan: Plan, lake: Lake) -> list[str]:
+    """The plan for ``lake`` in lines for a person."""
+    if not plan.repairs and not plan.blocked and not lake.held:
         return ["Nothing to heal: every partition has its bytes, made from its present inputs by the present code."]
-    lines = [f"{len(plan.repairs)} partitions to make again, in this order:"]
-    groups = list(_group(plan, recipes))
+    lines = [f"{len(plan.repairs)} partitions to make again, in this order:"] if plan.repairs else []
+    groups = list(_group(plan, lake.recipes))
     lines += [f"  {text}" for text in groups[:_SHOWN]]
     if len(groups) > _SHOWN:
         lines.append(f"  and {len(groups) - _SHOWN} more lines")
@@ -91,6 +100,9 @@ def describe_plan(plan: Plan, recipes: Mapping[str, Recipe]) -> list[str]:
     if plan.blocked:
         lines.append(f"{len(plan.blocked)} partitions wait for a person:")
         lines += [f"  {key}: {why}" for key, why in list(plan.blocked.items())[:_SHOWN]]
+    if lake.held:
+        held = ", ".join(map(str, sorted(lake.held)[:_SHOWN]))
+        lines.append(f"{len(lake.held)} partitions are held: {held}; see: pipeline-assets holds list")
     return lines
 
 

@@ -19,10 +19,11 @@ def heal(is_applied: bool, quick: bool) -> None:
     healer = open_healer()
     damage = [] if quick else healer.verify()
     lake, plan = healer.plan(damage)
-    click.echo("\n".join(describe_plan(plan, lake.recipes)))
+    click.echo("\n".join(describe_plan(plan, lake)))
     if is_applied and plan.repairs:
         healer.apply(open_chains(), damage)
-        click.echo("\n".join(describe_plan(healer.plan()[1], lake.recipes)))
+        lake, plan = healer.plan()
+        click.echo("\n".join(describe_plan(plan, lake)))
     elif plan.repairs:
         click.echo("To make it so: pipeline-assets heal --apply")
 

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
@@ -46,7 +47,7 @@ def build(
     """The chains, their schedules, and the sensor on the landing zone."""
     return dg.Definitions(
         jobs=list(chains.values()),
-        schedules=[_daily_schedule(calendar, freshness), _weekly_schedule(calendar)],
+        schedules=[_daily_schedule(calendar, freshness), _weekly_schedule(calendar, freshness)],
         sensors=[_transactions_landed(calendar)],
     )
 
@@ -63,8 +64,7 @@ def _daily_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Schedu
     def daily_at_five(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time.astimezone(UTC)
         yesterday = (now.date() - timedelta(days=1)).isoformat()
-        newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
-        doubt = find_clock_doubt(now, newest, None, freshness, calendar.end)
+        doubt = _find_doubt(stores, now, calendar, freshness)
         if doubt:  # a day that lies in no time would be closed empty
             return dg.SkipReason(doubt)
         if not calendar.daily.has_partition_key(yesterday):
@@ -78,7 +78,7 @@ def _daily_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Schedu
     return daily_at_five
 
 
-def _weekly_schedule(calendar: Calendar) -> dg.ScheduleDefinition:
+def _weekly_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.ScheduleDefinition:
     first = date.fromisoformat(calendar.weekly.get_first_partition_key() or "1970-01-04")
 
     @dg.schedule(
@@ -89,13 +89,23 @@ def _weekly_schedule(calendar: Calendar) -> dg.ScheduleDefinition:
         default_status=dg.DefaultScheduleStatus.RUNNING,
         description="The model of the week that begins today, an hour after the last day before it was closed.",
     )
-    def weekly_at_six(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        today = context.scheduled_execution_time.astimezone(UTC).date().isoformat()
+    def weekly_at_six(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
+        now = context.scheduled_execution_time.astimezone(UTC)
+        today = now.date().isoformat()
+        doubt = _find_doubt(stores, now, calendar, freshness)
+        if doubt:  # there would be nothing to train on
+            return dg.SkipReason(doubt)
         if not calendar.weekly.has_partition_key(today):
             return dg.SkipReason(f"{today} begins no week of the history that is configured")
         return dg.RunRequest(run_key=f"weekly-{today}", partition_key=today)
 
     return weekly_at_six
+
+
+def _find_doubt(stores: Stores, now: datetime, calendar: Calendar, freshness: FreshnessParams) -> str | None:
+    """Why the clock is not to be trusted; None where nothing speaks against it."""
+    newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
+    return find_clock_doubt(now, newest, None, freshness, calendar.end)
 
 
 def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
@@ -108,18 +118,16 @@ def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
     )
     def transactions_landed(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult:
         seen = _read_cursor(context)
-        known = set(calendar.daily.get_partition_keys()[-_DAYS_WATCHED:])
-        found = {
-            day.isoformat(): stores.landing.digest(day)
-            for day in stores.landing.list_days(Feed.TRANSACTIONS)
-            if day.isoformat() in known
-        }
+        # The latest by what landed, not by the clock: one that is wrong for a while must not make old days news.
+        watched = stores.landing.list_days(Feed.TRANSACTIONS)[-_DAYS_WATCHED:]
+        found = {day.isoformat(): stores.landing.digest(day) for day in watched}
         if seen is None:
             # The first tick: what is there and ingested is not news, what is there and not ingested is.
             done = context.instance.get_materialized_partitions(dg.AssetKey("transactions"))
             seen = {day: digest for day, digest in found.items() if day in done}
-        news = [day for day in sorted(found) if seen.get(day) != found[day]][:_MAX_REQUESTS_A_TICK]
-        cursor = {day: seen[day] for day in seen if day in known} | {day: found[day] for day in news}
+        changed = [day for day in sorted(found) if seen.get(day) != found[day]]
+        news = [day for day in changed if calendar.daily.has_partition_key(day)][:_MAX_REQUESTS_A_TICK]
+        cursor = {day: seen[day] for day in seen if day in found} | {day: found[day] for day in news}
         if not news:
             return dg.SensorResult(skip_reason=f"nothing new in {len(found)} days", cursor=json.dumps(cursor))
         requests = [dg.RunRequest(run_key=f"landed-{day}-{found[day]}", partition_key=day) for day in news]

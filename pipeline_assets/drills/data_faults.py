@@ -13,7 +13,7 @@ from typing import Final
 import polars as pl
 
 from pipeline_assets.adapters.replay import export_quarantine, replay
-from pipeline_assets.contracts.tables import LEDGER, QUARANTINE, SCORES, TRANSACTIONS
+from pipeline_assets.contracts.tables import LEDGER, QUARANTINE, SCORES, TRANSACTIONS, Table
 from pipeline_assets.contracts.vocabularies import Degradation, Feed, Reason
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.drills.drill import Drill, Journal, format_seconds
@@ -50,13 +50,12 @@ def run_poisoned(world: World, journal: Journal) -> None:
         land_day(world, pipeline, first)
         _replay_rows(world, pipeline, journal, second)
         pipeline.settle()
-        pipeline.stores.holds.release(
-            Key(TRANSACTIONS.name, second), "its rows were corrected and replayed", pipeline.now
-        )
+        key = Key(TRANSACTIONS.name, second)
+        pipeline.stores.holds.release(key, "its rows were corrected and replayed", pipeline.now)
         pipeline.settle()
         journal.recovered(time.monotonic() - began)
         end_night(pipeline, last)
-        _conclude(world, pipeline, journal, "two poisoned days", _names_files_of([second]))
+        _conclude(world, pipeline, journal, "two poisoned days", _tells_of_files([second], QUARANTINE, LEDGER))
 
 
 def run_drift(world: World, journal: Journal) -> None:
@@ -119,10 +118,10 @@ def run_repeated(world: World, journal: Journal) -> None:
         live_day(world, pipeline, first, lambda: land_again(first, "same-day"))
         live_day(world, pipeline, second, lambda: land_again(second, "next-day"))
         live_day(world, pipeline, last, land_repeated_rows)
-        counted = pipeline.stores.lake.read(LEDGER, [first, second, last])["rows_duplicate"].sum()
-        journal.count("rows that were counted as duplicates", counted)
-        journal.note(f"the ledger counts {counted} duplicate rows")
-        _conclude(world, pipeline, journal, "repeated files and rows", _names_files_of([first, second, last]))
+        days = [first, second, last]
+        counted = int(pipeline.stores.lake.read(LEDGER, days)["rows_duplicate"].sum())
+        journal.count("rows counted as duplicates", counted)
+        _conclude(world, pipeline, journal, "repeated files and rows", _tells_of_files(days, LEDGER))
 
 
 def _let_arrive(
@@ -211,13 +210,12 @@ def _conclude(
         journal.note(f"{asked.at:%m-%d %H:%M} {asked}")
 
 
-def _names_files_of(days: Sequence[date]) -> MayDiffer:
-    """The files that tell which files landed on ``days``."""
+def _tells_of_files(days: Sequence[date], *tables: Table) -> MayDiffer:
+    """What tells which files landed on ``days``: they themselves, the records of ingestion, and ``tables``."""
     folders = tuple(f"landing/{feed}/{day}/" for feed in Feed for day in days)
-    tables = {f"lake/{table.name}/date={day}/part.parquet" for table in (LEDGER, QUARANTINE) for day in days}
-    names = (*Feed, LEDGER.name, QUARANTINE.name)
-    records = {f"records/{name}/{day}.json" for name in names for day in days}
-    return lambda path: path.startswith(folders) or path in tables | records
+    files = {f"records/{name}/{day}.json" for name in (*Feed, QUARANTINE.name, LEDGER.name) for day in days}
+    files |= {f"lake/{table.name}/date={day}/part.parquet" for table in tables for day in days}
+    return lambda path: path.startswith(folders) or path in files
 
 
 def _read_payments(world: World, day: date) -> tuple[str, bytes]:

@@ -57,7 +57,7 @@ def _run(world: World, journal: Journal, fault: _Fault) -> None:
         calls = [call for call in stage.calls if call.kind in fault.kinds]
         calls += _sample_reads(stage.traced) if fault.reads else []
         journal.note(f"{stage.scene.name}: {fault.name} at {len(calls)} calls, each in a run of its own")
-        journal.count("calls that failed", len(calls))
+        journal.count("calls to fail", len(calls))
         began = time.monotonic()
         break_each(world, journal, stage, calls, work)
         journal.note(f"{stage.scene.name}: {len(calls)} failed and run again in {time.monotonic() - began:.0f} s")

@@ -23,7 +23,7 @@ svg circle { fill: var(--mark); } svg circle.sample { fill-opacity: .35; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border-left: 3px solid var(--bad); padding-left: .8rem; }
 ol.events { columns: 1; padding-left: 1.5rem; }
 """
-_HEADS: Final = ("Drill", "What was broken", "Passed", "Broken", "Detect", "Recover", "Lost", "Doubled", "Equal bytes")
+_HEADS: Final = ("Drill", "What was broken", "Passed", "Faults", "Detect", "Recover", "Lost", "Doubled", "Equal bytes")
 
 
 def make_page(results: Sequence[Result]) -> str:
@@ -75,7 +75,7 @@ def _make_section(result: Result) -> str:
         f"{_make_timeline(result)}"
         f"{_make_strip('Time to detect', result.detect_seconds)}"
         f"{_make_strip('Time to recover', result.recover_seconds)}"
-        f"{_make_counts('Broken', result.broken)}{_make_counts('Counted', result.counts)}</section>"
+        f"{_make_counts('Faults', result.broken)}{_make_counts('Counted', result.counts)}</section>"
     )
 
 

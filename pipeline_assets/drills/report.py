@@ -9,7 +9,7 @@ from typing import Any, Final
 from pipeline_assets.drills.drill import Result, format_seconds
 from pipeline_assets.drills.page import make_page
 
-_HEADS: Final = ("drill", "what was broken", "passed", "broken", "detect", "recover", "lost", "doubled", "equal bytes")
+_HEADS: Final = ("drill", "what was broken", "passed", "faults", "detect", "recover", "lost", "doubled", "equal bytes")
 
 
 def write_report(results: Sequence[Result], folder: Path) -> Path:

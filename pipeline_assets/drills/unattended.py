@@ -6,6 +6,7 @@ other and take no time of the clock.
 """
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -32,6 +33,7 @@ _MAX_TICKS: Final = 400  # of one settling; more would be a loop
 _EMERGENCIES_ONLY: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}  # failures are wanted here
 _PARTITION: Final = "dagster/partition"
 _RANGE: Final = ("dagster/asset_partition_range_start", "dagster/asset_partition_range_end")
+_ALERTS_LOG: Final = "pipeline_assets.alerts"  # they are wanted here, too, and the drills look at them
 _MEMORY: Final = "daemon.json"
 _NEVER: Final = "0001-01-01T00:00:00+00:00"
 Clock = Callable[[], datetime]
@@ -183,12 +185,13 @@ class Unattended:
         """The latest time of a schedule that has passed and was not seen to; earlier ones are not caught up on."""
         assert isinstance(schedule.cron_schedule, str)
         latest = next(reverse_cron_string_iterator(self.now.timestamp(), schedule.cron_schedule, "UTC"))
-        seen = self._memory["fired"].setdefault(schedule.name, self.now.timestamp())
-        if seen > self.now.timestamp():  # the clock was set back
-            seen = self._memory["fired"][schedule.name] = self.now.timestamp()
-        if not seen < latest.timestamp() <= self.now.timestamp():
+        fired = self._memory["fired"].setdefault(schedule.name, [])
+        known = [moment for moment in fired if moment <= self.now.timestamp()]  # others are of a clock that was wrong
+        if not known:
+            fired.append(self.now.timestamp())
+        if not known or latest.timestamp() <= max(known):
             return None
-        self._memory["fired"][schedule.name] = latest.timestamp()
+        fired.append(latest.timestamp())
         return latest
 
     def _evaluate_schedule(self, schedule: dg.ScheduleDefinition, moment: datetime) -> None:
@@ -310,9 +313,14 @@ def open_unattended(
     with patch.dict(os.environ, {"DAGSTER_HOME": str(folder / "dagster")}):
         prepare_home(str(folder / "data"))
         pipeline = Unattended(folder, params, now or left, clock)
+
+        def read_timestamp() -> float:
+            return pipeline.now.timestamp()
+
         with (
             patch("dagster._time._mockable_get_current_datetime", lambda: pipeline.now),
-            patch("dagster._time._mockable_get_current_timestamp", lambda: pipeline.now.timestamp()),
+            patch("dagster._time._mockable_get_current_timestamp", read_timestamp),
+            patch.object(logging.getLogger(_ALERTS_LOG), "filter", lambda _: False),
             pipeline.recall.patch_surveyor(),
         ):
             try:

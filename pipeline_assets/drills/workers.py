@@ -19,8 +19,8 @@ from typing import Any, Final, Self, TypeVar
 
 from pipeline_assets.drills.drill import DrillError
 
-N_WORKERS: Final = max(1, min(2, len(os.sched_getaffinity(0))))
-HANG_SECONDS: Final = 60.0  # many times what a run takes
+N_WORKERS: Final = min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+HANG_SECONDS: Final = 120.0  # many times what a run takes
 _ONE_THREAD: Final = dict.fromkeys(
     ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )  # the frames are tiny, and as many runs go on at once as there are cores

@@ -27,9 +27,10 @@ from pipeline_assets.settings import Params, SimulationParams
 from pipeline_assets.simulator.faults import LateRows, MalformedRows, RepeatedFile, RepeatedRows
 
 _START: Final = date(2026, 1, 4)
-_DAY: Final = _START + timedelta(days=48)
-_WEEK: Final = _DAY + timedelta(days=1)
-_FIRST_WEEK: Final = _START + timedelta(days=35)
+_FIRST_MODEL_AFTER_DAYS: Final = 21
+_FIRST_WEEK: Final = _START + timedelta(days=_FIRST_MODEL_AFTER_DAYS)
+_WEEK: Final = _FIRST_WEEK + timedelta(weeks=2)  # the one whose training is broken; two models come before it
+_DAY: Final = _WEEK - timedelta(days=1)
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of its own is made in it
 _ROOM_BYTES: Final = 500_000_000  # ten copies of the world, traces, and a Dagster instance
 _COPY: Final = shutil.which("cp") or "cp"
@@ -38,7 +39,7 @@ _BUILD_SECONDS: Final = 600.0  # with an empty cache of compiled kernels on a bu
 PARAMS: Final = Params(
     history_start=_START,
     history_end=_WEEK,  # so that the week has its partition
-    first_model_after_days=35,
+    first_model_after_days=_FIRST_MODEL_AFTER_DAYS,
     training=TrainingParams(history_weeks=4, rounds=16, checkpoint_rounds=4),
     evaluation=EvaluationParams(top_cards=10),
     release=ReleaseParams(tolerated_loss=0.5, min_frauds=1),

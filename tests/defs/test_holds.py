@@ -1,4 +1,4 @@
-"""A partition that fails a blocking check: held for later runs too, gone on without, and healed as if it had never been.
+"""A partition that fails a blocking check: held for later runs too, gone on without, healed as if it had never been.
 
 What landed on the bad day is the file of the built world with half of its rows broken; the corrected file is that file.
 """
@@ -10,7 +10,7 @@ import pytest
 from pipeline_assets.contracts.tables import SCORES
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.defs.failures import KIND_TAG
-from tests.defs.conftest import LAST, START, CopyWorld
+from tests.defs.conftest import START, CopyWorld
 from tests.defs.worlds import DAY, FEATURES, TABLES, WEEKLY, WEEKS, World
 
 CUT = START + 5 * DAY

@@ -15,12 +15,9 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.remote_origin import InProcessCodeLocationOrigin
-from dagster._core.test_utils import (
-    InProcessTestWorkspaceLoadTarget,
-    create_test_daemon_workspace_context,
-    freeze_time,
-)
+from dagster._core.test_utils import create_test_daemon_workspace_context, freeze_time
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
+from dagster._core.workspace.load_target import InProcessWorkspaceLoadTarget
 from dagster._daemon.sensor import execute_sensor_iteration
 from pydantic import TypeAdapter
 
@@ -104,6 +101,13 @@ def test_where_all_is_well_nothing_is_asked_for(world: World) -> None:
     assert world.drive(5) == []
 
 
+@pytest.mark.parametrize("days", [400, -400])
+def test_a_wrong_clock_makes_nothing_missing(world: World, days: int) -> None:
+    world.reopen(replace(world.params, history_end=None))
+    world.clock.advance(days=days)
+    assert world.drive(3) == []
+
+
 def test_a_day_that_failed_is_asked_for_once_and_is_good_then(quick_retries: None, copy_world: CopyWorld) -> None:
     world = copy_world(CUT - DAY, landed_until=CUT)
     repair = make_unreadable(world, CUT)
@@ -145,13 +149,11 @@ def test_a_day_that_fails_and_a_bad_day_are_left_alone_for_good(
     ]
 
 
-
-
 def test_a_partition_in_progress_is_not_asked_for(world: World) -> None:
     forget(world, "scores", CUT)
     job, tags = world.definitions.resolve_job_def("daily"), {"dagster/partition": f"{CUT}"}
     started = world.instance.create_run_for_job(job, tags=tags, status=dg.DagsterRunStatus.STARTED)
-    assert world.drive(10) == []
+    assert world.drive(5) == []
     world.instance.report_run_failed(started)
     assert name(world.drive(3)) == [f"daily@{CUT}"]
 
@@ -212,7 +214,7 @@ def test_a_range_that_failed_is_split_so_that_the_bad_day_fails_alone(
         damage(world.root / "lake" / "customer_features" / f"date={day}" / "part.parquet")
     world.note_damage()
     monkeypatch.setattr(features, "build_features", fail_on(bad, features.build_features, 1))
-    asked = name(world.drive(40))
+    asked = name(world.drive(12))
     assert asked[0] == f"build_features@{first}..{last}"
     assert sorted(asked[1:]) == [f"build_features@{day}" for day in (first, bad, last)]
     assert {path for path, md5 in world.hash().items() if before[path] != md5} == {
@@ -255,7 +257,7 @@ def open_daemon(
     patch.setenv("PIPELINE_DATA", str(world.root))
     patch.setenv("PIPELINE_PARAMS", str(params))
     origin = LoadableTargetOrigin(executable_path=sys.executable, module_name="pipeline_assets.definitions")
-    target = InProcessTestWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin, location_name="pipeline_assets"))
+    target = InProcessWorkspaceLoadTarget(InProcessCodeLocationOrigin(origin, location_name="pipeline_assets"))
     at_once = {
         "run_coordinator": {"module": "dagster._core.run_coordinator", "class": "DefaultRunCoordinator"},
         "run_launcher": {

@@ -8,8 +8,7 @@ import json
 import os
 import re
 import shutil
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -32,7 +31,7 @@ from pipeline_assets.core.healing.plan import Lake, Plan
 from pipeline_assets.definitions import Surveyor, build_definitions, build_surveyor
 from pipeline_assets.defs.instance import RANGE_END_TAG, RANGE_START_TAG
 from pipeline_assets.settings import Params, Settings
-from tests.defs.conftest import LAST, PARAMS, START
+from tests.defs.conftest import START
 
 DAY = timedelta(days=1)
 WEEKS = (START + 35 * DAY, START + 42 * DAY)
@@ -78,13 +77,19 @@ class World:
         self.params = params
         self.definitions, self.surveyor = build_definitions(opened, self.clock), build_surveyor(opened)
 
-    def materialize(self, assets: Collection[str], first: date, last: date | None = None) -> dg.ExecuteInProcessResult:
+    def materialize(
+        self,
+        assets: Collection[str],
+        first: date,
+        last: date | None = None,
+        config: Mapping[str, object] | None = None,
+    ) -> dg.ExecuteInProcessResult:
         """One run that makes ``assets`` from ``first`` to ``last``, with their checks."""
-        cadence = self.surveyor.recipes[asset].cadence if (asset := next(iter(assets))) in self.surveyor.recipes else Cadence.DAILY
+        cadence = Cadence.WEEKLY if set(assets) <= set(WEEKLY) else Cadence.DAILY
         tags = {"dagster/partition": f"{first}"}
         if last is not None and last != first:
             tags = {RANGE_START_TAG: f"{first}", RANGE_END_TAG: f"{last}"}
-        return self._run(cadence, [dg.AssetKey(asset) for asset in assets], tags)
+        return self._run(cadence, [dg.AssetKey(asset) for asset in assets], tags, config)
 
     def run_chain(self, first: date, last: date | None = None, *groups: str) -> dg.ExecuteInProcessResult:
         """The daily chain, or some groups of it, in one run."""
@@ -116,7 +121,7 @@ class World:
         cadence = Cadence(request.job_name or "daily")  # the only job of the sensor on the landing zone
         return self._run(cadence, request.asset_selection, tags)
 
-    def drive(self, n_ticks: int = 30, seconds: float = 30) -> list[dg.RunRequest]:
+    def drive(self, n_ticks: int = 10, seconds: float = 30) -> list[dg.RunRequest]:
         """Tick, and make what is asked for at once, until ``n_ticks`` are over; all that was asked for."""
         asked = []
         for _ in range(n_ticks):
@@ -195,13 +200,17 @@ class World:
             yield
 
     def _run(
-        self, cadence: Cadence, assets: Sequence[dg.AssetKey] | None, tags: dict[str, str]
+        self,
+        cadence: Cadence,
+        assets: Sequence[dg.AssetKey] | None,
+        tags: dict[str, str],
+        config: Mapping[str, object] | None = None,
     ) -> dg.ExecuteInProcessResult:
         return self.definitions.resolve_job_def(cadence).execute_in_process(
             instance=self.instance,
             asset_selection=list(assets) if assets else None,
             tags=tags,
-            run_config=_QUIET,
+            run_config={**_QUIET, **(config or {})},
             raise_on_error=False,
         )
 

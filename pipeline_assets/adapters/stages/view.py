@@ -134,7 +134,7 @@ class View:
         expected = self.expect(recipe, day, also)
         record = Record(recipe.asset, day, dict(files), recipe.code, dict(expected.versions), expected.lacking)
         self._stores.records.write(record)
-        if record.key in self._damaged:
+        if record.key in self.damaged:
             self._stores.damage.strike(record.key)
         return record
 
@@ -151,7 +151,8 @@ class View:
         return named
 
     @cached_property
-    def _damaged(self) -> set[Key]:
+    def damaged(self) -> set[Key]:
+        """Partitions whose bytes were found not to be the recorded ones."""
         return set(self._stores.damage.load())
 
     def _look(self, asset: str) -> None:

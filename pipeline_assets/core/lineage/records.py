@@ -37,9 +37,13 @@ def parse_key(text: str) -> Key:
         ValueError: It is none.
     """
     asset, _, day = text.rpartition("@")
-    if not asset:
+    try:
+        key = Key(asset, date.fromisoformat(day))
+    except ValueError:
+        key = None
+    if not asset or key is None:
         raise ValueError(f"expected asset@YYYY-MM-DD, found {text!r}")
-    return Key(asset, date.fromisoformat(day))
+    return key
 
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
