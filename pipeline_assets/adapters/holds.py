@@ -7,7 +7,7 @@ passes (it was repaired), or by a person who says why; that release is for the b
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,6 +64,8 @@ class Hold:
 _HELD: Final = "held"
 _RELEASED: Final = "released"
 _REPAIRED: Final = "repaired"
+_UNREADABLE: Final = "unreadable"  # stands for the checks of a hold whose state was damaged
+_UNKNOWN_TIME: Final = datetime.fromtimestamp(0, UTC)
 _EVENTS: Final = TypeAdapter(tuple[HoldEvent, ...])
 
 
@@ -77,8 +79,7 @@ class Holds:
     def find(self, key: Key) -> Hold | None:
         """What is known of a partition; None where it was never held.
 
-        Raises:
-            HoldError: The object was damaged: nobody can say whether the partition may be used.
+        Where that was damaged nobody can say whether the partition may be used: it is held until a person says so.
         """
         try:
             content = self._storage.read(_path(key))
@@ -87,11 +88,9 @@ class Holds:
         try:
             values = json.loads(content)
             return Hold(key, dict(values["checks"]), _EVENTS.validate_python(values["events"]))
-        except (ValueError, KeyError, TypeError, ValidationError) as error:
-            raise HoldError(
-                f"hold of {key}: expected its state as JSON, found {content[:40]!r}; "
-                f"release it again: pipeline-assets holds release {key} --because …"
-            ) from error
+        except (ValueError, KeyError, TypeError, ValidationError):
+            found = f"the state of its hold is damaged: expected JSON, found {content[:40]!r}"
+            return Hold(key, {_UNREADABLE: found}, (HoldEvent(_HELD, _UNKNOWN_TIME, _UNREADABLE, "", found),))
 
     def list_held(self, asset: str = "") -> list[Hold]:
         """All that is held, of one asset or of all, in order."""

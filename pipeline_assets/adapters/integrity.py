@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.core.lineage.records import Record
 
+_SETTLED_SECONDS: Final = 0.75  # many times what lies between the writes of a partition's bytes and of its record
 _THREADS: Final = max(2, os.cpu_count() or 1)  # hashing leaves the interpreter's lock, so each core reads and hashes
 
 
@@ -32,14 +34,18 @@ class Mended:
 def find_damage(stores: Stores, records: Sequence[Record]) -> Iterator[Damage]:
     """The files of ``records`` that are absent or have other bytes than were recorded; all of them are read.
 
-    A partition that is written again meanwhile is none: its record is looked up once more.
+    A partition that is written again meanwhile is none: what looks damaged is looked at once more, a moment later.
     """
     files = [(record, path, md5) for record in records for path, md5 in record.files.items()]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda one: _hash_file(stores, one[1]), files)
-        for (record, path, md5), actual in zip(files, found, strict=True):
-            if actual != md5 and stores.records.find(record.key) == record and _hash_file(stores, path) != md5:
-                yield Damage(record.key, path, f"md5 {md5}", f"md5 {actual}" if actual else ABSENT)
+        suspects = [one for one, actual in zip(files, found, strict=True) if actual != one[2]]
+    if suspects:
+        time.sleep(_SETTLED_SECONDS)
+    for record, path, md5 in suspects:
+        actual = _hash_file(stores, path)
+        if actual != md5 and stores.records.find(record.key) == record:
+            yield Damage(record.key, path, f"md5 {md5}", f"md5 {actual}" if actual else ABSENT)
 
 
 def mend(stores: Stores, damage: Iterable[Damage], replicas: Sequence[Replica]) -> list[Mended]:

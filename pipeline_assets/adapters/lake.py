@@ -5,7 +5,7 @@ Layout: ``<table>/date=<YYYY-MM-DD>/part.parquet``, which DuckDB, Polars, Spark 
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -73,13 +73,16 @@ class Lake:
         Raises:
             ContractError: The frame breaks the table's contract.
         """
-        return self.write_days(table, {day: frame})[day]
+        return dict(self.write_days(table, {day: frame}))[day]
 
-    def write_days(self, table: Table, frames: Mapping[date, pl.DataFrame]) -> dict[date, Written]:
-        """Write several partitions after one check of them all; see :meth:`write`."""
+    def write_days(self, table: Table, frames: Mapping[date, pl.DataFrame]) -> Iterator[tuple[date, Written]]:
+        """Check several partitions together, then write each when it is taken; see :meth:`write`.
+
+        So each can be recorded at once: until then its new bytes look damaged to whoever reads it meanwhile.
+        """
         if frames:
             _check_contract(table, frames)
-        return {day: self._put(table, day, frame) for day, frame in frames.items()}
+        return ((day, self._put(table, day, frame)) for day, frame in frames.items())
 
     def read(
         self,

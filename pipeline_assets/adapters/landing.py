@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import date
+from typing import Final
 
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.contracts.vocabularies import Feed
@@ -10,6 +11,7 @@ from pipeline_assets.core.ingestion import LandedFile, digest_files
 
 # Writers that do not rename at the end of an upload use these names; Spark and Hadoop hide what begins so.
 _HIDDEN_PREFIXES = (".", "_")
+UNREADABLE: Final = "unreadable"  # the version of a day of which a file cannot be read now
 _UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 
 
@@ -62,10 +64,16 @@ class LandingZone:
         return digest.hexdigest()
 
     def version(self, day: date) -> str:
-        """The version of what landed on ``day``, by content, as ingestion records it; read again only if it changed."""
-        stamps = self.digest(day)
-        if self._versions.get(day, ("", ""))[0] != stamps:
-            self._versions[day] = (stamps, digest_files(self.read_day(day)))
+        """The version of what landed on ``day``, by content, as ingestion records it; read again only if it changed.
+
+        Where a file cannot be read it is ``unreadable``: who looks at all days goes on, who ingests the day says why.
+        """
+        try:
+            stamps = self.digest(day)
+            if self._versions.get(day, ("", ""))[0] != stamps:
+                self._versions[day] = (stamps, digest_files(self.read_day(day)))
+        except OSError:
+            return UNREADABLE
         return self._versions[day][1]
 
     def land(self, feed: Feed, day: date, name: str, content: bytes, *, replace: bool = False) -> bool:

@@ -66,7 +66,10 @@ def _fail(context: Any, stores: Stores | None, recipes: Mapping[str, Recipe], er
     if kind is FailureKind.TRANSIENT:
         raise error
     if stores is not None:
-        _tag_permanent_failure(op_context, stores, recipes)
+        try:
+            _tag_permanent_failure(op_context, stores, recipes)
+        except Exception as problem:  # what decides on the outcome cannot be seen: it stays open whether it is for good
+            op_context.log.warning(f"the run is not tagged: {type(problem).__name__}: {problem}")
     # Our own errors say all that is needed; of a bug the text alone says little.
     what = f"{type(error).__name__}: {error}" if kind is FailureKind.BUG else str(error)
     raise dg.Failure(

@@ -47,7 +47,7 @@ _HEALING_PREFIX: Final = "healing/"
 class _Failures:
     """What the failed runs of the instance tell: steps that failed for good by fingerprint, and ranges that failed."""
 
-    run_by_fingerprint: Mapping[str, str]
+    run_by_fingerprint: Mapping[str, dg.RunRecord]
     ranges: Collection[str]
 
 
@@ -94,7 +94,7 @@ def _list_requests(
         for repair in plan.repairs
         if (step := lake.recipes[repair.key.asset].step)
     }
-    permanent = _list_permanent(plan, lake, prints, failures)
+    permanent = _list_permanent(instance, plan, lake, prints, failures)
     settled = [
         key
         for key, one in state.attempts.items()
@@ -107,7 +107,7 @@ def _list_requests(
 
 
 def _list_permanent(
-    plan: Plan, lake: Lake, prints: Mapping[tuple[str, date], str], failures: _Failures
+    instance: dg.DagsterInstance, plan: Plan, lake: Lake, prints: Mapping[tuple[str, date], str], failures: _Failures
 ) -> dict[Key, str]:
     """What would fail again, and why: it failed with just these inputs, or it cannot be made without what did."""
     permanent: dict[Key, str] = {}
@@ -115,11 +115,20 @@ def _list_permanent(
         recipe, day = lake.recipes[repair.key.asset], repair.key.day
         needed = (Key(reads.upstream, day) for reads in recipe.reads if reads.is_required)
         absent = next((key for key in needed if key in permanent and key not in lake.records), None)
-        if run := failures.run_by_fingerprint.get(prints[recipe.step, day]):
-            permanent[repair.key] = f"{recipe.step} failed for good in run {run}"
+        failed = failures.run_by_fingerprint.get(prints[recipe.step, day])
+        if failed is not None and not _was_made_since(instance, repair.key, failed):
+            permanent[repair.key] = f"{recipe.step} failed for good in run {failed.dagster_run.run_id}"
         elif absent:
             permanent[repair.key] = permanent[absent]
     return permanent
+
+
+def _was_made_since(instance: dg.DagsterInstance, key: Key, failed: dg.RunRecord) -> bool:
+    """Whether a partition was made after a run failed on it: by a person, with other code of the same version."""
+    made = dg.AssetRecordsFilter(
+        asset_key=dg.AssetKey(key.asset), asset_partitions=[f"{key.day}"], after_timestamp=failed.end_time
+    )
+    return bool(instance.fetch_materializations(made, limit=1).records)
 
 
 def _make_candidate(request: Request, lake: Lake, prints: Mapping[tuple[str, date], str]) -> Candidate:
@@ -133,11 +142,16 @@ def _make_candidate(request: Request, lake: Lake, prints: Mapping[tuple[str, dat
 
 
 def _read_failures(instance: dg.DagsterInstance) -> _Failures:
-    runs = instance.get_runs(filters=dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]), limit=_RUNS_READ)
+    filters = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE])
+    records = instance.get_run_records(filters=filters, limit=_RUNS_READ)
     prints = {
-        value: run.run_id for run in runs for tag, value in run.tags.items() if tag.startswith(f"{PERMANENT_TAG}/")
+        value: record
+        for record in reversed(records)  # of several with one fingerprint the latest
+        for tag, value in record.dagster_run.tags.items()
+        if tag.startswith(f"{PERMANENT_TAG}/")
     }
-    return _Failures(prints, {run.tags[HEALING_TAG] for run in runs if HEALING_TAG in run.tags})
+    tags = (record.dagster_run.tags for record in records)
+    return _Failures(prints, {one[HEALING_TAG] for one in tags if HEALING_TAG in one})
 
 
 def _make_run(

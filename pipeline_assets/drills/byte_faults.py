@@ -4,12 +4,13 @@ Found by the watch over all bytes, which restores what a replica has and lets th
 reads them first. And random defects of all kinds, which ``pipeline-assets heal`` must find exactly.
 """
 
-import json
+import dataclasses
+import itertools
 import random
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -20,8 +21,8 @@ from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, INTEGRITY,
 from pipeline_assets.core.healing.plan import RepairReason
 from pipeline_assets.core.lineage.recipes import MODEL, RELEASE
 from pipeline_assets.core.lineage.records import Key, Record
-from pipeline_assets.drills.drill import Drill, Journal, format_seconds
-from pipeline_assets.drills.histories import compare, live_day, list_last_days, open_history, verify
+from pipeline_assets.drills.drill import Drill, Journal
+from pipeline_assets.drills.histories import begin_night, end_night, land_day, note_runs, open_history, verify
 from pipeline_assets.drills.unattended import Unattended
 from pipeline_assets.drills.world import World
 
@@ -48,31 +49,43 @@ def delete(path: Path) -> None:
     path.unlink()
 
 
-DAMAGES: Final[tuple[Callable[[Path], None], ...]] = (flip_bit, truncate, delete)
+_BYTE_DEFECTS: Final[Mapping[str, Callable[[Path], None]]] = {
+    "flipped bit": flip_bit,
+    "file cut short": truncate,
+    "file gone": delete,
+}
+_RECORD_DEFECTS: Final = ("lost record", "other code", "other input")
+_REASONS: Final = {
+    **dict.fromkeys(_BYTE_DEFECTS, RepairReason.CORRUPT),
+    "lost record": RepairReason.MISSING,
+    "other code": RepairReason.CODE_CHANGED,
+    "other input": RepairReason.UPSTREAM_CHANGED,
+}
 
 
 def run_rot(world: World, journal: Journal) -> None:
-    """One file of each kind is damaged, in every way; all bytes are read, with replicas and without."""
-    for has_replica in (True, False):
+    """One file of each kind is damaged, in every way; all bytes are read, with a replica and without."""
+    last = world.daily.day
+    for has_replica, where in ((True, "restored from a replica"), (False, "made again without a replica")):
         with open_history(world, 0, "rot") as pipeline:
+            pipeline.execute("daily", last, [INTEGRITY.name], _FULL)  # a day's share of it was not read so far
             if not has_replica:
                 shutil.rmtree(pipeline.folder / "replica")
+            pipeline.settle()
             files = _choose_files(pipeline, with_log=has_replica)
             _damage(pipeline, journal, files)
             began = time.monotonic()
-            pipeline.execute("daily", world.daily.day, [INTEGRITY.name], _FULL)
+            pipeline.execute("daily", last, [INTEGRITY.name], _FULL)
             journal.detected(time.monotonic() - began)
-            report = pipeline.stores.reports.read(INTEGRITY, [world.daily.day])
-            missed = set(files) - set(report["path"].to_list())
+            missed = set(files) - set(pipeline.stores.reports.read(INTEGRITY, [last])["path"].to_list())
             if missed:
-                journal.fail(f"expected the watch to find all damage, but it missed {sorted(missed)}")
-            where = "restored from a replica" if has_replica else "made again, without a replica"
+                journal.fail(f"{where}: expected the watch to find all damage, but it missed {sorted(missed)}")
             pipeline.settle()
             journal.recovered(time.monotonic() - began)
-            journal.note(f"{len(files)} files {where}: {len(pipeline.asked)} runs")
-            journal.count(f"runs where {where}", len(pipeline.asked))
+            journal.count(f"runs, {where}", len(pipeline.asked))
+            note_runs(journal, pipeline)
             if has_replica and pipeline.asked:
-                journal.fail(f"expected no run where a replica has all, found {', '.join(map(str, pipeline.asked))}")
+                journal.fail(f"{where}: expected no run, found {'; '.join(map(str, pipeline.asked))}")
             verify(world, pipeline, journal, where)
 
 
@@ -97,34 +110,105 @@ def _choose_files(pipeline: Unattended, *, with_log: bool) -> dict[str, Key]:
 
 
 def _damage(pipeline: Unattended, journal: Journal, files: Mapping[str, Key]) -> None:
-    for number, path in enumerate(files):
-        damage = DAMAGES[number % len(DAMAGES)]
+    for path, (kind, damage) in zip(files, itertools.cycle(_BYTE_DEFECTS.items()), strict=False):
         damage(pipeline.root / path)
-        journal.broke(f"file: {damage.__name__.replace('_', ' ')}")
+        journal.broke(kind)
 
 
 def run_read(world: World, journal: Journal) -> None:
-    """What the next day's run reads is damaged before it: payments, features, decisions and the champion."""
+    """What the next runs read is damaged, and no replica has it: payments, features, decisions, the champion."""
     last = world.daily.day
     with open_history(world, 1, "read") as pipeline:
-        pipeline.settle()
         shutil.rmtree(pipeline.folder / "replica")
-        week = max(day for day in pipeline.stores.models.as_of_days())
         keys = [
             Key(TRANSACTIONS.name, last - timedelta(days=2)),
             Key(CUSTOMER_FEATURES_TABLE.name, last - timedelta(days=15)),
             Key(SCORES.name, last - timedelta(days=10)),
-            Key(MODEL, week),
+            Key(MODEL, max(pipeline.stores.models.as_of_days())),
         ]
-        records = (pipeline.stores.records.find(key) for key in keys)
-        _damage(pipeline, journal, {next(iter(record.files)): record.key for record in records if record})
-        known, began = pipeline.find_signs(), time.monotonic()
-        live_day(world, pipeline, last)
-        for asked in pipeline.asked:
-            journal.note(f"{asked.at:%m-%d %H:%M} {asked}")
-        journal.note(str(pipeline.find_signs()-known))
+        _damage(pipeline, journal, {_find_file(pipeline, key): key for key in keys})
+        known = pipeline.find_signs()
+        begin_night(pipeline, last)
+        land_day(world, pipeline, last)
+        began = time.monotonic()
+        pipeline.settle(until=lambda: bool(pipeline.find_signs() - known))
+        journal.detected(time.monotonic() - began)
+        journal.note(f"known first: {', '.join(sorted(pipeline.find_signs() - known))}")
+        pipeline.settle()
+        end_night(pipeline, last)
+        journal.recovered(time.monotonic() - began)
+        note_runs(journal, pipeline)
         verify(world, pipeline, journal, "damage that was found by whoever read it")
+
+
+def _find_file(pipeline: Unattended, key: Key) -> str:
+    record = pipeline.stores.records.find(key)
+    assert record is not None
+    return next(iter(record.files))
+
+
+def run_random(world: World, journal: Journal) -> None:
+    """Five random defects at once, of all kinds that ``heal`` knows, again and again."""
+    for seed in _SEEDS:
+        with open_history(world, 0, "random") as pipeline:
+            has_replica = seed % 2 == 0
+            if not has_replica:
+                shutil.rmtree(pipeline.folder / "replica")
+            broken = _break_at_random(pipeline, random.Random(seed), with_log=has_replica)  # noqa: S311 - repeatable
+            for defect in broken.values():
+                journal.broke(defect)
+            _heal(world, pipeline, journal, broken, f"seed {seed}")
+
+
+def _break_at_random(pipeline: Unattended, rng: random.Random, *, with_log: bool) -> dict[Key, str]:
+    """Which partitions were broken, and how."""
+    records = pipeline.stores.records.load_all()
+    broken: dict[Key, str] = {}
+    for key in rng.sample(sorted(records), _N_DEFECTS):
+        defects = [*_RECORD_DEFECTS, *(_BYTE_DEFECTS if key.asset != RELEASE or with_log else ())]
+        broken[key] = rng.choice(defects)
+        match broken[key]:
+            case "lost record":
+                pipeline.stores.records.delete(key)
+            case "other code":
+                pipeline.stores.records.write(dataclasses.replace(records[key], code="0 of long ago"))
+            case "other input":
+                changed = {**records[key].inputs, rng.choice(sorted(records[key].inputs)): "0" * 32}
+                pipeline.stores.records.write(dataclasses.replace(records[key], inputs=changed))
+            case defect:
+                _BYTE_DEFECTS[defect](pipeline.root / rng.choice(list(records[key].files)))
+    return broken
+
+
+def _heal(world: World, pipeline: Unattended, journal: Journal, broken: Mapping[Key, str], where: str) -> None:
+    healer = Healer(
+        pipeline.surveyor,
+        pipeline.stores,
+        open_replicas(pipeline.stores.root, (str(pipeline.folder / "replica"),)),
+        lambda _: None,
+    )
+    began = time.monotonic()
+    damage = healer.verify()
+    _, plan = healer.plan(damage)
+    journal.detected(time.monotonic() - began)
+    found = {repair.key: str(repair.reason) for repair in plan.repairs}
+    expected = {key: str(_REASONS[defect]) for key, defect in broken.items()}
+    journal.note(f"{where}: {', '.join(f'{key} {defect}' for key, defect in broken.items())}")
+    if found != expected:
+        journal.fail(f"{where}: expected the plan {_describe(expected)}, found {_describe(found)}")
+    healer.apply(Chains(pipeline.definitions, lambda _: None), damage)
+    journal.recovered(time.monotonic() - began)
+    pipeline.recall.forget()
+    left = healer.verify()
+    if left:
+        journal.fail(f"{where}: {', '.join(map(str, left))} after it was healed")
+    verify(world, pipeline, journal, where)
+
+
+def _describe(reasons: Mapping[Key, str]) -> str:
+    return ", ".join(f"{key} {reason}" for key, reason in sorted(reasons.items())) or "nothing"
 
 
 ROT: Final = Drill("rotten_bytes", "a file of each kind rots, is cut short or is gone", run_rot)
 READ: Final = Drill("rotten_inputs", "what the next run reads has rotted", run_read)
+RANDOM: Final = Drill("random_defects", "five random defects at once", run_random)

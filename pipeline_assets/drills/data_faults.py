@@ -26,6 +26,7 @@ from pipeline_assets.drills.histories import (
     land_day,
     list_last_days,
     live_day,
+    note_runs,
     open_history,
     verify,
 )
@@ -42,7 +43,7 @@ Spoil = Callable[[pl.DataFrame], pl.DataFrame]
 def run_poisoned(world: World, journal: Journal) -> None:
     """Two days half of whose rows have no amount: of one the corrected file lands, of the other rows are replayed."""
     first, second, last = list_last_days(world, _N_DAYS)
-    spoiled = {first: _lose_amounts, second: _lose_amounts}
+    spoiled = {first: lose_amounts, second: lose_amounts}
     with open_history(world, _N_DAYS, "poisoned") as pipeline:
         _let_arrive(world, pipeline, journal, spoiled, {first: Reason.MISSING_VALUE, second: Reason.MISSING_VALUE})
         pipeline.now = find_moment(last, _CORRECTION_HOUR)
@@ -55,7 +56,8 @@ def run_poisoned(world: World, journal: Journal) -> None:
         pipeline.settle()
         journal.recovered(time.monotonic() - began)
         end_night(pipeline, last)
-        _conclude(world, pipeline, journal, "two poisoned days", _tells_of_files([second], QUARANTINE, LEDGER))
+        note_runs(journal, pipeline)
+        verify(world, pipeline, journal, "two poisoned days", _tells_of_files([second], QUARANTINE, LEDGER))
 
 
 def run_drift(world: World, journal: Journal) -> None:
@@ -71,7 +73,8 @@ def run_drift(world: World, journal: Journal) -> None:
         pipeline.settle()
         journal.recovered(time.monotonic() - began)
         end_night(pipeline, last)
-        _conclude(world, pipeline, journal, "two days with another schema")
+        note_runs(journal, pipeline)
+        verify(world, pipeline, journal, "two days with another schema")
 
 
 def run_missing(world: World, journal: Journal) -> None:
@@ -92,7 +95,8 @@ def run_missing(world: World, journal: Journal) -> None:
         pipeline.settle()
         journal.recovered(time.monotonic() - began)
         end_night(pipeline, last)
-        _conclude(world, pipeline, journal, "a missing day that came late")
+        note_runs(journal, pipeline)
+        verify(world, pipeline, journal, "a missing day that came late")
 
 
 def run_repeated(world: World, journal: Journal) -> None:
@@ -112,7 +116,7 @@ def run_repeated(world: World, journal: Journal) -> None:
 
         def land_repeated_rows() -> None:
             land_day(world, pipeline, last)
-            _spoil_file(world, pipeline, last, lambda rows: pl.concat([rows, _repeat(rows, _N_REPEATED)]))
+            spoil_file(world, pipeline, last, lambda rows: pl.concat([rows, _repeat(rows, _N_REPEATED)]))
             journal.broke("rows that came twice", _N_REPEATED)
 
         live_day(world, pipeline, first, lambda: land_again(first, "same-day"))
@@ -121,7 +125,8 @@ def run_repeated(world: World, journal: Journal) -> None:
         days = [first, second, last]
         counted = int(pipeline.stores.lake.read(LEDGER, days)["rows_duplicate"].sum())
         journal.count("rows counted as duplicates", counted)
-        _conclude(world, pipeline, journal, "repeated files and rows", _tells_of_files(days, LEDGER))
+        note_runs(journal, pipeline)
+        verify(world, pipeline, journal, "repeated files and rows", _tells_of_files(days, LEDGER))
 
 
 def _let_arrive(
@@ -132,7 +137,7 @@ def _let_arrive(
 
         def land(day: date = day, spoil: Spoil = spoil) -> None:
             land_day(world, pipeline, day)
-            _spoil_file(world, pipeline, day, spoil)
+            spoil_file(world, pipeline, day, spoil)
             journal.broke(reasons[day])
             _detect(pipeline, journal, f"{reasons[day]} on {day}")
 
@@ -200,16 +205,6 @@ def _replay_rows(world: World, pipeline: Unattended, journal: Journal, day: date
     journal.count("rows replayed", rows.height)
 
 
-def _conclude(
-    world: World, pipeline: Unattended, journal: Journal, where: str, may_differ: MayDiffer = lambda _: False
-) -> None:
-    verify(world, pipeline, journal, where, may_differ)
-    journal.count("runs", len(pipeline.asked))
-    journal.count("runs that failed", sum(not asked.succeeded for asked in pipeline.asked))
-    for asked in pipeline.asked:
-        journal.note(f"{asked.at:%m-%d %H:%M} {asked}")
-
-
 def _tells_of_files(days: Sequence[date], *tables: Table) -> MayDiffer:
     """What tells which files landed on ``days``: they themselves, the records of ingestion, and ``tables``."""
     folders = tuple(f"landing/{feed}/{day}/" for feed in Feed for day in days)
@@ -225,7 +220,7 @@ def _read_payments(world: World, day: date) -> tuple[str, bytes]:
     return name, landed.read_file(Feed.TRANSACTIONS, day, name).content
 
 
-def _spoil_file(world: World, pipeline: Unattended, day: date, spoil: Spoil) -> None:
+def spoil_file(world: World, pipeline: Unattended, day: date, spoil: Spoil) -> None:
     """Put a spoiled file into the place of the day's own."""
     name, content = _read_payments(world, day)
     target = io.BytesIO()
@@ -233,7 +228,8 @@ def _spoil_file(world: World, pipeline: Unattended, day: date, spoil: Spoil) -> 
     pipeline.stores.landing.land(Feed.TRANSACTIONS, day, name, target.getvalue(), replace=True)
 
 
-def _lose_amounts(rows: pl.DataFrame) -> pl.DataFrame:
+def lose_amounts(rows: pl.DataFrame) -> pl.DataFrame:
+    """Half of the rows without an amount."""
     odd = pl.int_range(pl.len()) % 2 == 1
     return rows.with_columns(pl.when(~odd).then("amount_cents").alias("amount_cents"))
 

@@ -172,3 +172,11 @@ def verify(
     journal.compare(where, compare(world, pipeline.root, may_differ))
     for problem in (*audit_landed_rows(pipeline.root), *find_unrest(pipeline)):
         journal.fail(f"{where}: {problem}")
+
+
+def note_runs(journal: Journal, pipeline: Unattended) -> None:
+    """Note all runs that were asked for, and count them."""
+    for asked in pipeline.asked:
+        journal.note(f"{asked.at:%m-%d %H:%M} {asked}")
+    journal.count("runs", len(pipeline.asked))
+    journal.count("runs that failed", sum(not asked.succeeded for asked in pipeline.asked))

@@ -6,7 +6,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from pipeline_assets.drills import crash_matrix, dagster_kills, io_errors
+from pipeline_assets.drills import (
+    byte_faults,
+    clock,
+    concurrency,
+    crash_matrix,
+    dagster_kills,
+    data_faults,
+    io_errors,
+    servers,
+)
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
 from pipeline_assets.drills.world import World, build_world, find_scratch_folder
@@ -16,6 +25,18 @@ DRILLS: Final[tuple[Drill, ...]] = (
     dagster_kills.KILLS,
     io_errors.FULL,
     io_errors.BROKEN,
+    byte_faults.ROT,
+    byte_faults.READ,
+    data_faults.POISONED,
+    data_faults.DRIFT,
+    data_faults.MISSING,
+    data_faults.REPEATED,
+    clock.CLOCK,
+    concurrency.AT_ONCE,
+    concurrency.LOCKED,
+    servers.PROCESSES,
+    servers.EVERYTHING,
+    servers.PARTITION,
 )
 
 

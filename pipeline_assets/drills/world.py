@@ -42,7 +42,7 @@ PARAMS: Final = Params(
     first_model_after_days=_FIRST_MODEL_AFTER_DAYS,
     training=TrainingParams(history_weeks=4, rounds=16, checkpoint_rounds=4),
     evaluation=EvaluationParams(top_cards=10),
-    release=ReleaseParams(tolerated_loss=0.5, min_frauds=1),
+    release=ReleaseParams(tolerated_loss=0.9, min_frauds=1),
     simulation=SimulationParams(
         n_customers=300,
         n_terminals=600,

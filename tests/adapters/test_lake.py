@@ -57,7 +57,8 @@ def test_the_version_is_the_md5_of_the_bytes_on_disk(lake: Lake) -> None:
 
 def test_days_are_listed_and_read_with_their_date(lake: Lake) -> None:
     days = [DAY, DAY + timedelta(days=1)]
-    lake.write_days(TRANSACTIONS, {days[1]: transactions(2, 5), days[0]: transactions(5)})
+    written = dict(lake.write_days(TRANSACTIONS, {days[1]: transactions(2, 5), days[0]: transactions(5)}))
+    assert sorted(written) == days
     assert lake.days(TRANSACTIONS) == days
     read = lake.read(TRANSACTIONS, days, ["transaction_id"], with_date=True)
     assert read["date"].to_list() == [days[0]] * 5 + [days[1]] * 2

@@ -135,3 +135,15 @@ def test_a_person_may_let_it_go_for_the_bytes_that_it_has_and_no_others(world: W
     world.poison(BAD, share=3)
     assert not world.materialize(TABLES, BAD).success
     assert list_held(world) == [f"transactions@{BAD}"]
+
+
+def test_a_hold_that_rotted_holds_until_a_person_lets_it_go(world: World) -> None:
+    world.run_chain(BAD, None, "ingestion")
+    path, key = world.root / "holds" / "transactions" / f"{BAD}.json", Key("transactions", BAD)
+    path.write_bytes(path.read_bytes()[:40])
+    result = world.materialize(FEATURES, BAD)
+    assert world.read_tags(result)[KIND_TAG] == "bad_data"
+    assert world.drive(3) == []
+    assert [incident.alert.key for incident in world.alerts.list_open()] == [f"held/{key}"]
+    world.stores.holds.release(key, "the source is right", world.clock())
+    assert world.materialize(FEATURES, BAD).success

@@ -124,6 +124,32 @@ def test_a_day_that_nobody_ran_is_asked_for(copy_world: CopyWorld) -> None:
     assert world.hash() == copy_world(CUT).hash()
 
 
+def test_a_landed_file_that_cannot_be_read_stops_the_healing_of_nothing_else(
+    quick_retries: None, copy_world: CopyWorld
+) -> None:
+    world = copy_world(CUT)
+    repair = make_unreadable(world, CUT - DAY)
+    forget(world, "scores", CUT)
+    asked = name(world.drive())
+    assert f"daily@{CUT}" in asked
+    assert len(asked) <= 1 + world.params.healing.max_attempts
+    repair()
+    assert world.list_repairs() == set()
+
+
+def test_what_a_person_has_made_since_it_failed_for_good_is_asked_for_when_it_breaks_later(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "build_features", fail(ZeroDivisionError()))
+        assert not world.materialize(FEATURES, CUT).success
+    assert world.drive(3) == []
+    assert world.materialize(FEATURES, CUT).success  # the code was corrected, its version was not
+    forget(world, "customer_features", CUT)
+    assert name(world.drive(3)) == [f"daily@{CUT}"]
+    assert world.list_repairs() == set()
+
+
 # --- what is not asked for ---
 
 

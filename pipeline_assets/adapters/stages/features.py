@@ -44,7 +44,7 @@ def build_features(stores: Stores, days: Sequence[date], tables: Collection[Tabl
             if table in tables:
                 parts = frame.partition_by("arrival_date", as_dict=True, include_key=False)
                 frames = {day: parts.get((day,), table.empty()) for day in chunk}
-                for day, written in stores.lake.write_days(table, frames).items():
+                for day, written in stores.lake.write_days(table, frames):
                     view.record(recipes[table.name], day, {f"lake/{written.path}": written.md5})
                     yield describe("lake", table, day, written, frames[day])
 

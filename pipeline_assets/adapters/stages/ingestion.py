@@ -48,7 +48,7 @@ def ingest(
         frames = {table.name: {day: _select(intake, table) for day, intake in intakes.items()} for table in chosen}
         written = {table.name: stores.lake.write_days(table, frames[table.name]) for table in chosen}
         for table in chosen:  # the two feeds come first: the others name them as their inputs
-            for day, one in written[table.name].items():
+            for day, one in written[table.name]:
                 record = view.record(recipes[table.name], day, {f"lake/{one.path}": one.md5})
                 view.see(record)
                 yield describe("lake", table, day, one, frames[table.name][day], **_tell(table, intakes[day]))

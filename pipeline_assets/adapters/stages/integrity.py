@@ -29,7 +29,7 @@ def watch_bytes(
     n_copies = replicate(stores, wanted, replicas)
     frames = {day: INTEGRITY.empty() for day in days} | {days[-1]: _make_report(mended)}
     facts = {"partitions_read": len(wanted), "files_damaged": len(mended), "copies_made": n_copies}
-    for day, written in stores.reports.write_days(INTEGRITY, frames).items():
+    for day, written in stores.reports.write_days(INTEGRITY, frames):
         yield describe("reports", INTEGRITY, day, written, frames[day], **(facts if day == days[-1] else {}))
 
 
@@ -52,7 +52,6 @@ def find_lost_bytes(stores: Stores, day: date) -> Finding:
     """Whether what was read on ``day`` was as recorded; a warning where a replica had all that was not."""
     table = stores.reports.read(INTEGRITY, [day])
     n_lost = table.filter(outcome=str(Mending.TO_BE_MADE_AGAIN)).height
-    advice = "; look at the disk: bytes do not change by themselves" if table.height else ""
     return Finding(
         passed=table.is_empty(),
         level=Level.ERROR if n_lost else Level.WARN,

@@ -29,7 +29,7 @@ def measure_performance(
         scores = view.read_window(SCORES, first, chunk[-1]).drop("arrival_date")
         decided = transactions.join(scores, on="transaction_id", maintain_order="left")
         frames = {day: measure_decisions(decided, chargebacks, day, params, top_cards) for day in chunk}
-        for day, written in stores.lake.write_days(PERFORMANCE, frames).items():
+        for day, written in stores.lake.write_days(PERFORMANCE, frames):
             view.record(recipe, day, {f"lake/{written.path}": written.md5})
             yield describe("lake", PERFORMANCE, day, written, frames[day], **_tell(frames[day]))
 
@@ -41,5 +41,5 @@ def _tell(frame: pl.DataFrame) -> Mapping[str, object]:
 
 def write_reports(stores: Stores, table: Table, frames: Mapping[date, pl.DataFrame]) -> Iterator[Made]:
     """Write partitions of a table that is kept with the reports."""
-    for day, written in stores.reports.write_days(table, frames).items():
+    for day, written in stores.reports.write_days(table, frames):
         yield describe("reports", table, day, written, frames[day])

@@ -57,7 +57,7 @@ def score(stores: Stores, decision: DecisionParams, rules: RulesParams, days: Se
         scored = mark_incomplete_history(scored, payments["date"].is_in(_list_incomplete(view, chunk)))
         parts = scored.with_columns(payments["date"]).partition_by("date", as_dict=True, include_key=False)
         frames = {day: parts.get((day,), SCORES.empty()) for day in chunk}
-        for day, written in stores.lake.write_days(SCORES, frames).items():
+        for day, written in stores.lake.write_days(SCORES, frames):
             used = _list_versions(entries, payments.filter(date=day)["event_time"])
             view.record(recipe, day, {f"lake/{written.path}": written.md5}, view.name_models(used, why_not))
             yield describe("lake", SCORES, day, written, frames[day], **_tell(frames[day]), **_warn(why_not))

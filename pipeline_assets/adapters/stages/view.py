@@ -18,7 +18,7 @@ from pipeline_assets.core.lineage.inputs import ExpectedInputs, Present, expect_
 from pipeline_assets.core.lineage.recipes import MODEL, Recipe
 from pipeline_assets.core.lineage.records import UNAVAILABLE, Key, Record
 
-# A partition that another run is replacing has for a moment new bytes and the old record.
+# A partition that another run is replacing has for a moment new bytes and the old record: after these waits not.
 _REREAD_SECONDS: Final = (0.05, 0.2, 0.5)
 
 
@@ -88,20 +88,20 @@ class View:
             PartitionCorruptError: The bytes are not those that were recorded; the damage is noted.
         """
         self._look(table.name)
-        days, names = list(days), list(columns) if columns is not None else None
-        for seconds in _REREAD_SECONDS:
+        days, names, waits = list(days), list(columns) if columns is not None else None, iter(_REREAD_SECONDS)
+        while True:
             try:
                 return self._stores.lake.read(table, days, names, with_date=with_date, md5s=self._md5s[table.name])
             except PartitionCorruptError as error:
+                seconds = next(waits, None)
+                if seconds is None:
+                    self._stores.damage.note(
+                        Damage(Key(table.name, error.day), f"lake/{error.path}", error.expected, error.found)
+                    )
+                    raise
                 time.sleep(seconds)
-                self._look_again(table.name, error.day)
-        try:
-            return self._stores.lake.read(table, days, names, with_date=with_date, md5s=self._md5s[table.name])
-        except PartitionCorruptError as error:
-            self._stores.damage.note(
-                Damage(Key(table.name, error.day), f"lake/{error.path}", error.expected, error.found)
-            )
-            raise
+                if self._look_again(table.name, error.day):  # it was being replaced; the next one of the range may be
+                    waits = iter(_REREAD_SECONDS)
 
     def read_window(self, table: Table, first: date, last: date) -> pl.DataFrame:
         """The partitions from ``first`` to ``last``, both inclusive, with each row's ``arrival_date``; none held."""
@@ -164,7 +164,9 @@ class View:
         self._degraded[asset] = {day for day, record in records.items() if record.lacking}
         self._held[asset] = frozenset(self._stores.holds.held_days(asset))
 
-    def _look_again(self, asset: str, day: date) -> None:
-        record = self._stores.records.find(Key(asset, day))
+    def _look_again(self, asset: str, day: date) -> bool:
+        """Take down what a partition is now; whether it has other bytes than before."""
+        record, before = self._stores.records.find(Key(asset, day)), self._md5s[asset][day]
         if record is not None:
             self._versions[asset][day], self._md5s[asset][day] = record.version, record.md5
+        return self._md5s[asset][day] != before

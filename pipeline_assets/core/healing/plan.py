@@ -22,7 +22,7 @@ class RepairReason(StrEnum):
     """Why a partition must be made again; the first that holds is named."""
 
     CORRUPT = "corrupt"  # its bytes are not the recorded ones
-    MISSING = "missing"  # it is due and there is none
+    MISSING = "missing"  # it is due, or a run that was to make it failed, and there is none
     CODE_CHANGED = "code_changed"  # another version of the code, or other parameters
     UPSTREAM_CHANGED = "upstream_changed"  # other inputs than it was made from
     FAILED = "failed"  # the last run that tried failed, though what is there is as it should be
@@ -101,8 +101,8 @@ def plan_healing(lake: Lake) -> Plan:
     repairs: dict[Key, Repair] = {}
     blocked: dict[Key, str] = {}
     for asset, recipe in lake.recipes.items():
-        days = sorted({*lake.due.get(asset, ()), *(key.day for key in lake.records if key.asset == asset)})
-        for day in days:
+        known = (key.day for key in (*lake.records, *lake.failed) if key.asset == asset)
+        for day in sorted({*lake.due.get(asset, ()), *known}):
             key = Key(asset, day)
             if key in lake.in_progress:
                 continue
@@ -121,7 +121,8 @@ def plan_healing(lake: Lake) -> Plan:
 def _find_repair(key: Key, recipe: Recipe, present: Present, lake: Lake, pending: Collection[Key]) -> Repair | None:
     record = lake.records.get(key)
     if record is None:
-        return Repair(key, RepairReason.MISSING, "it is due, and there is none", may_change=True)
+        why = "the run that was to make it failed" if key in lake.failed else "it is due, and there is none"
+        return Repair(key, RepairReason.MISSING, why, may_change=True)
     is_new_code = record.code != recipe.code
     changed = _describe_change(record, recipe, present, lake, pending)
     may_change = is_new_code or bool(changed)
