@@ -79,7 +79,8 @@ def _take_away(root: Path, assets: Sequence[str], first: date, last: date) -> No
 
 def _run_all(world: World, journal: Journal, tasks: Sequence[Task], root: Path, folder: Path) -> Outcome:
     """Run tasks at once until all have succeeded; the outcome of the first time."""
-    waiting, outcomes = list(tasks), []
+    waiting = list(tasks)
+    outcomes: list[Outcome] = []
     while waiting and len(outcomes) < _MAX_ROUNDS:
         logs = folder / f"logs-{len(outcomes)}"
         logs.mkdir()

@@ -95,6 +95,16 @@ def test_of_one_partition_the_run_says_what_it_failed_with_of_a_range_nobody_kno
     assert world.read_tags(many)[KIND_TAG] == "bug"
 
 
+def test_a_bug_is_not_tried_again_either_where_the_run_cannot_be_tagged(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(features, "build_features", fail(ZeroDivisionError()))
+    monkeypatch.setattr("pipeline_assets.defs.failures.fingerprint_step", fail(TimeoutError()))
+    result = world.materialize(FEATURES, CUT)
+    assert count_attempts(result, "build_features") == 1
+    assert world.read_tags(result)[KIND_TAG] == "bug"
+
+
 def test_a_check_that_itself_breaks_fails_the_run_and_holds_nothing(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

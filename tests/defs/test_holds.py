@@ -143,7 +143,7 @@ def test_a_hold_that_rotted_holds_until_a_person_lets_it_go(world: World) -> Non
     path.write_bytes(path.read_bytes()[:40])
     result = world.materialize(FEATURES, BAD)
     assert world.read_tags(result)[KIND_TAG] == "bad_data"
-    assert world.drive(3) == []
+    world.tick()
     assert [incident.alert.key for incident in world.alerts.list_open()] == [f"held/{key}"]
     world.stores.holds.release(key, "the source is right", world.clock())
     assert world.materialize(FEATURES, BAD).success

@@ -134,6 +134,7 @@ def test_a_landed_file_that_cannot_be_read_stops_the_healing_of_nothing_else(
     assert f"daily@{CUT}" in asked
     assert len(asked) <= 1 + world.params.healing.max_attempts
     repair()
+    world.drive()
     assert world.list_repairs() == set()
 
 
