@@ -60,7 +60,8 @@ class LocalStorage:
 
     def read(self, path: str) -> bytes:
         """See :class:`Storage`."""
-        return (self._folder / path).read_bytes()
+        with _naming(self._folder / path):
+            return (self._folder / path).read_bytes()
 
     def open(self, path: str) -> IO[bytes]:
         """See :class:`Storage`."""
@@ -118,7 +119,7 @@ class LocalStorage:
         _make_folder(target.parent)
         temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
         try:
-            with temporary.open("xb") as file:
+            with _naming(target), temporary.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -218,6 +219,17 @@ def _raise_unless_absent(error: OSError) -> None:
         raise error
 
 
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Errors of reading, writing and flushing say of which file, as those of opening do."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _make_folder(folder: Path) -> None:
     missing = []
     while not folder.is_dir():
@@ -231,6 +243,7 @@ def _make_folder(folder: Path) -> None:
 def _flush_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        with _naming(folder):
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -198,7 +198,6 @@ def _heal(world: World, pipeline: Unattended, journal: Journal, broken: Mapping[
         journal.fail(f"{where}: expected the plan {_describe(expected)}, found {_describe(found)}")
     healer.apply(Chains(pipeline.definitions, lambda _: None), damage)
     journal.recovered(time.monotonic() - began)
-    pipeline.recall.forget()
     left = healer.verify()
     if left:
         journal.fail(f"{where}: {', '.join(map(str, left))} after it was healed")

@@ -67,7 +67,10 @@ def open_stages(world: World, journal: Journal) -> Iterator[Stage]:
     for problem in audit_landed_rows(world.complete):
         journal.fail(f"the world that was never broken: {problem}")
     for scene in (world.daily, world.weekly):
-        yield Stage(scene, Whole(scene.before), Whole(scene.after), tuple(_trace(world, scene, journal)))
+        stage = Stage(scene, Whole(scene.before), Whole(scene.after), tuple(_trace(world, scene, journal)))
+        if not stage.calls:
+            raise DrillError(f"{scene.name}: expected calls that change files, found none in its trace")
+        yield stage
 
 
 def _trace(world: World, scene: Scene, journal: Journal) -> list[Call]:

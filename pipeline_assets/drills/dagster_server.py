@@ -17,7 +17,7 @@ from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, NamedTuple, Self, TypeVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -52,6 +52,7 @@ class Server:
             "TMPDIR": str(log.parent),  # what a killed server leaves there goes with the drill
         }
         self._process: subprocess.Popen[str] | None = None
+        self._groups: set[int] = set()  # of the processes that were seen
 
     def __enter__(self) -> Self:
         """As a context, it is ready when the block begins, and nothing of it lives after it."""
@@ -91,19 +92,23 @@ class Server:
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return {Role(role): pid for role, pid in json.loads(self._process.stdout.readline()).items()}
+        pids = {Role(role): pid for role, pid in json.loads(self._process.stdout.readline()).items()}
+        self._groups |= set(pids.values())
+        return pids
 
     def kill_tree(self) -> int:
         """Kill (SIGKILL) the supervisor, then all that it started and what that started; how many processes died."""
         assert self._process is not None
-        groups = list(self.list_pids().values())  # each is a session of its own; the runs are in the code server's
-        members = [pid for pid, group in _list_processes() if group in groups]
+        processes = _list_processes()
+        # Each child is a session of its own; the runs are in the code server's, also when that was killed before.
+        groups = self._groups | {one.group for one in processes if one.parent == self._process.pid}
+        members = {one.pid for one in processes if one.group in groups}
         self._process.kill()
         for group in groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
         self._close()
-        wait_for(lambda: not {pid for pid, _ in _list_processes()} & set(members), _END_SECONDS, "the end of all")
+        wait_for(lambda: not members & {one.pid for one in _list_processes()}, _END_SECONDS, "the end of all")
         return len(members) + 1
 
     def end(self) -> None:
@@ -124,7 +129,7 @@ class Server:
             for stream in (self._process.stdin, self._process.stdout):
                 if stream is not None:
                     stream.close()
-            self._process = None
+            self._process, self._groups = None, set()
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """The data that the web server answers a GraphQL query with.
@@ -170,14 +175,22 @@ def _find_free_port() -> int:
         return port
 
 
-def _list_processes() -> list[tuple[int, int]]:
-    """Every living process and its group."""
+class _Process(NamedTuple):
+    """A living process."""
+
+    pid: int
+    parent: int
+    group: int
+
+
+def _list_processes() -> list[_Process]:
+    """Every living process."""
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             fields = stat.read_text().rpartition(")")[2].split()
             if fields[0] not in "ZX":
-                found.append((int(stat.parent.name), int(fields[2])))
+                found.append(_Process(int(stat.parent.name), int(fields[1]), int(fields[2])))
     return found
 
 

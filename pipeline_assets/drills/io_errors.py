@@ -23,20 +23,19 @@ _TAKING_SPACE: Final = ("create", "write", "truncate", "flush", "rename", "link"
 
 @dataclass(frozen=True)
 class _Fault:
-    """An error of the disk, and the calls that it can come from."""
+    """An error of the disk, the calls that it can come from, and after which the rerun is in the same process."""
 
     number: int
     kinds: Sequence[str]
-    reads: bool
-    same_process: bool
+    same_process: Sequence[str]
 
     @property
     def name(self) -> str:
         return errorcode[self.number]
 
 
-_FULL: Final = _Fault(ENOSPC, _TAKING_SPACE, reads=False, same_process=True)
-_BROKEN: Final = _Fault(EIO, KINDS, reads=True, same_process=False)
+_FULL: Final = _Fault(ENOSPC, _TAKING_SPACE, same_process=_TAKING_SPACE)
+_BROKEN: Final = _Fault(EIO, (*KINDS, *READING_KINDS), same_process=READING_KINDS)
 
 
 def run_full(world: World, journal: Journal) -> None:
@@ -45,7 +44,7 @@ def run_full(world: World, journal: Journal) -> None:
 
 
 def run_broken(world: World, journal: Journal) -> None:
-    """The disk answers with errors, to reads as well; the rerun is in a new process."""
+    """The disk answers with errors, to reads as well; after a change that failed, the rerun is in a new process."""
     _run(world, journal, _BROKEN)
 
 
@@ -54,8 +53,8 @@ def _run(world: World, journal: Journal, fault: _Fault) -> None:
         _fail_at(worker, stage, folder, call, journal, fault)
 
     for stage in open_stages(world, journal):
-        calls = [call for call in stage.calls if call.kind in fault.kinds]
-        calls += _sample_reads(stage.traced) if fault.reads else []
+        candidates = [*stage.calls, *_sample_reads(stage.traced)]
+        calls = [call for call in candidates if call.kind in fault.kinds]
         journal.note(f"{stage.scene.name}: {fault.name} at {len(calls)} calls, each in a run of its own")
         journal.count("calls to fail", len(calls))
         began = time.monotonic()
@@ -81,7 +80,7 @@ def _fail_at(worker: Worker, stage: Stage, folder: Path, call: Call, journal: Jo
         journal.fail(f"{where}: {problem}")
     for problem in find_torn_files(broken.root, stage.before.hashes, stage.after.hashes, PASSING):
         journal.fail(f"{where}, before the rerun: {problem}")
-    if fault.same_process and broken.outcome.signal is None:
+    if call.kind in fault.same_process and broken.outcome.signal is None:
         again = broken.run.go()
         broken.run.end()
     else:

@@ -19,7 +19,7 @@ from pipeline_assets.commands.supervisor import Role
 from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, PERFORMANCE, SCORES, TERMINAL_FEATURES_TABLE
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.drills.dagster_server import NoAnswerError, Server, wait_for
-from pipeline_assets.drills.drill import Drill, Journal
+from pipeline_assets.drills.drill import Drill, DrillError, Journal
 from pipeline_assets.drills.verify import Whole
 from pipeline_assets.drills.world import World, copy_root
 
@@ -130,16 +130,21 @@ class _Session:
             if one["numMaterialized"] != one["numPartitions"] or one["numFailed"]
         ]
 
-    def kill_worker(self, run: _Run) -> float:
-        """Kill the process of a run as soon as its first partitions are finished; when, in monotonic seconds."""
-        pid = wait_for(lambda: self.find_pid(run), _PATIENCE_SECONDS, "the process of the run")
-        before = self.count_made()
-        wait_for(lambda: self.count_made() > before, _PATIENCE_SECONDS, "the run's first partitions", _WATCH_SECONDS)
-        os.kill(pid, signal.SIGKILL)
+    def await_process(self, is_wanted: Callable[[_Run], bool], what: str) -> tuple[_Run, int]:
+        """A run that is launched, and the process that is about to execute it."""
+        run = self.await_run(lambda one: is_wanted(one) and one.status in ("STARTING", "STARTED"), what)
+        return run, wait_for(lambda: self.find_pid(run), _PATIENCE_SECONDS, f"the process of {what}")
+
+    def kill_in_the_middle(self, what: str, kill: Callable[[], object]) -> float:
+        """Kill as soon as the first partitions of the backfill are finished; when, in monotonic seconds."""
+        wait_for(self.count_made, _PATIENCE_SECONDS, "the first partitions", _WATCH_SECONDS)
         killed = time.monotonic()
-        made = f"{self.count_made()} of {len(ASSETS) * len(self.days)} partitions made"
-        self.journal.broke("killed run worker")
-        self.journal.note(f"the run worker is killed, with {made}")
+        kill()
+        n_made, n_all = self.count_made(), len(ASSETS) * len(self.days)
+        if n_made == n_all:
+            raise DrillError("the kill came too late: all partitions were made")
+        self.journal.broke(f"killed {what}")
+        self.journal.note(f"the {what} is killed, with {n_made} of {n_all} partitions made")
         return killed
 
     def kill(self, role: Role) -> None:
@@ -160,7 +165,7 @@ class _Session:
         """Whether the process in the place of the one that was killed at ``since`` (Unix time) does its work."""
         match role:
             case Role.WEBSERVER:
-                return bool(self.list_runs() or True)
+                return "runsOrError" in self.server.ask(_RUNS)
             case Role.DAEMON:
                 statuses = self.server.ask(_HEARTBEATS)["instance"]["daemonHealth"]["allDaemonStatuses"]
                 return all((one["lastHeartbeatTime"] or 0) > since for one in statuses if one["required"])
@@ -216,8 +221,8 @@ def kill_processes(world: World, journal: Journal) -> None:
         journal.note("the server is ready")
         launched, backfill = time.monotonic(), session.launch_backfill()
         session.kill(Role.DAEMON)  # it has yet to begin with the backfill
-        run = session.await_run(lambda one: one.status == "STARTED", "the backfill's run")
-        killed = session.kill_worker(run)
+        run, pid = session.await_process(lambda one: "dagster/backfill" in one.tags, "the backfill's run")
+        killed = session.kill_in_the_middle("run worker", lambda: os.kill(pid, signal.SIGKILL))
         session.await_run(_is_dead(run), "the run to be found dead")
         journal.detected(time.monotonic() - killed)
         journal.note("the run is found dead")
@@ -235,17 +240,14 @@ def kill_everything(world: World, journal: Journal) -> None:
     """Kill the supervisor and all below it in the middle of a backfill; start it again."""
     session = _Session(world, journal, "server-tree")
     session.take_away(ASSETS, session.days)
-    with session.server:
+    with session.server as server:
         journal.note("the server is ready")
         backfill = session.launch_backfill()
-        run = session.await_run(lambda one: one.status == "STARTED", "the backfill's run")
-        wait_for(session.count_made, _PATIENCE_SECONDS, "the run's first partitions", _WATCH_SECONDS)
-        killed = time.monotonic()
-        n_killed = session.server.kill_tree()
-        made = f"{session.count_made()} of {len(ASSETS) * len(session.days)} partitions made"
-        journal.broke("killed server tree")
-        journal.note(f"the supervisor and all below it are killed, {n_killed} processes, with {made}")
-        session.server.start()
+        run, _ = session.await_process(lambda one: "dagster/backfill" in one.tags, "the backfill's run")
+        killed = session.kill_in_the_middle(
+            "server tree", lambda: journal.count("killed processes", server.kill_tree())
+        )
+        server.start()
         journal.note("the server is ready again")
         session.await_run(_is_dead(run), "the run to be found dead")
         journal.detected(time.monotonic() - killed)
@@ -263,8 +265,8 @@ def fail_partition(world: World, journal: Journal) -> None:
         journal.note("the server is ready")
         # Without retries of its run: what is left then is for the sensor.
         run_id = session.launch_run(SCORES.name, day, {"dagster/max_retries": "0"})
-        run = session.await_run(lambda one: one.run_id == run_id and one.status == "STARTED", "the run")
-        pid = wait_for(lambda: session.find_pid(run), _PATIENCE_SECONDS, "the process of the run")
+        run, pid = session.await_process(lambda one: one.run_id == run_id, "the run")
+        session.await_run(lambda one: one.run_id == run_id and one.status == "STARTED", "the run to begin")
         os.kill(pid, signal.SIGKILL)
         killed = time.monotonic()
         session.take_away([SCORES.name], [day])

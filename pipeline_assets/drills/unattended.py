@@ -9,7 +9,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,6 +25,7 @@ from pipeline_assets.adapters.stores import Stores, open_stores
 from pipeline_assets.commands.chains import prepare_home
 from pipeline_assets.core.healing.plan import Plan
 from pipeline_assets.definitions import Surveyor, build_definitions, build_surveyor
+from pipeline_assets.drills.recall import Recall
 from pipeline_assets.settings import Params, Settings
 
 TICK: Final = timedelta(seconds=30)
@@ -100,10 +101,10 @@ class Unattended:
         self.surveyor: Surveyor = build_surveyor(settings)
         self.instance = dg.DagsterInstance.get()
         self.asked, self.n_ticks = list[Asked](), 0
-        self._resources = dict(self.definitions.resources or {})
+        self.recall = Recall(self.instance, self.root)
+        self._resources = dict(self.definitions.resources or {}) | {"stores": self.recall.stores}
         self._repository = self.definitions.get_repository_def()
         self._memory = _read_memory(folder / _MEMORY)
-        self.recall = Recall(self.instance)
 
     @property
     def now(self) -> datetime:
@@ -127,7 +128,6 @@ class Unattended:
 
     def plan(self) -> Plan:
         """What must be made again now."""
-        self.recall.forget()
         return self.surveyor.survey(self.instance, self.stores, self.now)[1]
 
     def find_signs(self) -> set[str]:
@@ -138,7 +138,7 @@ class Unattended:
 
     def tick(self) -> list[Asked]:
         """Evaluate what is due by the clock and execute what it asks for."""
-        self.recall.forget_survey()  # whoever calls may have changed files
+        self.recall.forget()  # whoever calls may have changed something
         return self._tick()
 
     def settle(self, until: Callable[[], bool] = lambda: False) -> list[Asked]:
@@ -147,7 +147,7 @@ class Unattended:
         Raises:
             RuntimeError: It goes on and on.
         """
-        self.recall.forget_survey()
+        self.recall.forget()
         before, quiet = len(self.asked), 0
         for _ in range(_MAX_TICKS):
             quiet = 0 if self._tick() else quiet + 1
@@ -158,7 +158,7 @@ class Unattended:
 
     def leave_alone(self, hours: float) -> list[Asked]:
         """Tick twice a minute for some hours."""
-        self.recall.forget_survey()
+        self.recall.forget()
         before, end = len(self.asked), self.now + timedelta(hours=hours)
         while self.now < end:
             self._tick()
@@ -212,10 +212,11 @@ class Unattended:
     def _evaluate_sensor(self, sensor: dg.SensorDefinition) -> None:
         self._memory["ticked"][sensor.name] = self.now.timestamp()
         resources = {name: self._resources[name] for name in sensor.required_resource_keys}
-        cursor = self._memory["cursors"].get(sensor.name)
-        with dg.build_sensor_context(
-            self.instance, cursor, resources=resources, definitions=self.definitions
-        ) as context:
+        cursor, definitions = self._memory["cursors"].get(sensor.name), self.definitions
+        with (
+            dg.build_sensor_context(self.instance, cursor, resources=resources, definitions=definitions) as context,
+            self.recall.looking(),
+        ):
             data = sensor.evaluate_tick(context)
         self._memory["cursors"][sensor.name] = data.cursor
         for event in data.asset_events:
@@ -253,53 +254,6 @@ class Unattended:
         return result.success
 
 
-class Recall:
-    """What looks at the instance gave, until a run or an event changed it: an idle day has thousands of ticks.
-
-    The survey as a whole is remembered as long as nothing but the sensors is at work, and the same is due.
-    """
-
-    def __init__(self, instance: dg.DagsterInstance) -> None:
-        self._instance = instance
-        self._looks: dict[Any, Any] = {}
-        self._surveys: dict[str, Any] = {}
-        self._survey = Surveyor.survey
-        storage = instance.event_log_storage
-        instance.get_status_by_partition = self._remember(instance.get_status_by_partition)  # type: ignore[method-assign]
-        storage.get_asset_check_partition_info = self._remember(storage.get_asset_check_partition_info)  # type: ignore[method-assign]
-
-    def patch_surveyor(self) -> AbstractContextManager[Any]:
-        """While the context lasts, surveys of this instance are remembered."""
-
-        def survey(surveyor: Surveyor, instance: Any, stores: Stores, now: datetime, *damage: Any) -> Any:
-            if instance is not self._instance:  # that of a command, which has just changed something
-                return self._survey(surveyor, instance, stores, now, *damage)
-            due = str(surveyor.list_due(stores, now))
-            if due not in self._surveys:
-                self._surveys[due] = self._survey(surveyor, instance, stores, now)
-            return self._surveys[due]
-
-        return patch.object(Surveyor, "survey", survey)
-
-    def forget_survey(self) -> None:
-        """Files may have changed."""
-        self._surveys.clear()
-
-    def forget(self) -> None:
-        """The instance has changed."""
-        self._looks.clear()
-        self._surveys.clear()
-
-    def _remember(self, look: Callable[..., Any]) -> Callable[..., Any]:
-        def recall(what: Any, *arguments: Any) -> Any:
-            key = (look, str(what))
-            if key not in self._looks:
-                self._looks[key] = look(what, *arguments)
-            return self._looks[key]
-
-        return recall
-
-
 @contextmanager
 def open_unattended(
     folder: Path, params: Params, now: datetime | None = None, clock: Clock | None = None
@@ -321,7 +275,6 @@ def open_unattended(
             patch("dagster._time._mockable_get_current_datetime", lambda: pipeline.now),
             patch("dagster._time._mockable_get_current_timestamp", read_timestamp),
             patch.object(logging.getLogger(_ALERTS_LOG), "filter", lambda _: False),
-            pipeline.recall.patch_surveyor(),
         ):
             try:
                 yield pipeline
