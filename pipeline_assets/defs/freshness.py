@@ -81,14 +81,16 @@ def judge_assets(
     recipes = {asset: surveyor.recipes[asset] for asset in assets}
     in_progress = look_at_instance(instance, surveyor.calendar, recipes).in_progress
     landed = set(stores.landing.list_days(Feed.TRANSACTIONS))
+    first = min(landed, default=date.max)  # nothing is owed before the first file
+    keys = {one: find_partitions(surveyor.calendar, one).get_partition_keys() for one in Cadence}
+    days = {one: [day for day in surveyor.calendar.days(list(keys[one])) if day >= first] for one in Cadence}
     judged = {}
     for asset, recipe in recipes.items():
         is_daily = recipe.cadence is Cadence.DAILY
-        days = surveyor.calendar.days(list(find_partitions(surveyor.calendar, recipe.cadence).get_partition_keys()))
         judged[asset] = judge_freshness(
             asset,
             recipe.cadence,
-            [day for day in days if landed and day >= min(landed)],  # nothing is owed before the first file
+            days[recipe.cadence],
             stores.records.load(asset).keys(),
             {key.day for key in in_progress if key.asset == asset},
             # A week is made from whatever days there are.

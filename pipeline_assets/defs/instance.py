@@ -38,9 +38,10 @@ class InstanceView:
 def look_at_instance(instance: dg.DagsterInstance, calendar: Calendar, recipes: Mapping[str, Recipe]) -> InstanceView:
     """What the instance says of every partition of the assets that have a recipe."""
     in_progress, failed = set(), set()
+    keys = {cadence: find_partitions(calendar, cadence).get_partition_keys() for cadence in Cadence}
     for asset, recipe in recipes.items():
         definition = find_partitions(calendar, recipe.cadence)
-        statuses = instance.get_status_by_partition(dg.AssetKey(asset), definition.get_partition_keys(), definition)
+        statuses = instance.get_status_by_partition(dg.AssetKey(asset), keys[recipe.cadence], definition)
         for key, status in (statuses or {}).items():
             if status is AssetPartitionStatus.IN_PROGRESS:
                 in_progress.add(Key(asset, date.fromisoformat(key)))

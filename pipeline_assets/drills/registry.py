@@ -14,6 +14,7 @@ from pipeline_assets.drills import (
     dagster_kills,
     data_faults,
     io_errors,
+    permanent,
     servers,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
@@ -27,10 +28,12 @@ DRILLS: Final[tuple[Drill, ...]] = (
     io_errors.BROKEN,
     byte_faults.ROT,
     byte_faults.READ,
+    byte_faults.RANDOM,
     data_faults.POISONED,
     data_faults.DRIFT,
     data_faults.MISSING,
     data_faults.REPEATED,
+    permanent.PERMANENT,
     clock.CLOCK,
     concurrency.AT_ONCE,
     concurrency.LOCKED,

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -174,6 +175,13 @@ def test_a_day_that_fails_and_a_bad_day_are_left_alone_for_good(
         f"healing/partition/daily@{buggy}",
         f"healing/partition/daily@{closed}",
     ]
+
+
+def test_what_lacks_an_input_that_is_not_due_is_left_alone(copy_world: CopyWorld) -> None:
+    world = copy_world(CUT, landed_until=CUT + DAY)
+    shutil.rmtree(world.root / "landing" / "transactions" / f"{CUT + DAY}")
+    assert not world.materialize(FEATURES, CUT + DAY).success
+    assert world.drive(5) == []
 
 
 def test_a_partition_in_progress_is_not_asked_for(world: World) -> None:

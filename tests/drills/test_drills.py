@@ -1,4 +1,7 @@
-"""Every drill: something is broken for real, and everything recovers."""
+"""The crash matrix, on every change: hundreds of kills for real, and everything recovers.
+
+The other drills break whole servers, disks and clocks, which takes a machine for itself: `make drills` runs them all.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from pipeline_assets.drills.report import make_table
 from pipeline_assets.drills.world import World
 
 _logger = logging.getLogger(__name__)
+ON_EVERY_CHANGE = [drill for drill in DRILLS if drill.name == "crash_matrix"]
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +25,8 @@ def world() -> Iterator[World]:
 
 
 @pytest.mark.drill
-@pytest.mark.timeout(3600)  # two of them break hundreds of runs; minutes on two idle cores
-@pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
+@pytest.mark.timeout(3600)  # it breaks hundreds of runs: minutes on two idle cores
+@pytest.mark.parametrize("drill", ON_EVERY_CHANGE, ids=lambda drill: drill.name)
 def test_what_a_drill_breaks_recovers(drill: Drill, world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)  # see it always with --log-cli-level=INFO
     result = run_drill(drill, world, _logger.info)
