@@ -117,10 +117,18 @@ def test_the_daily_schedule_closes_yesterday_unless_it_has_its_scores(built: Pip
 
 
 def test_the_weekly_schedule_trains_as_of_the_day_on_which_a_week_begins(
-    built: Pipeline, instance: dg.DagsterInstance
+    landed: Pipeline, instance: dg.DagsterInstance
 ) -> None:
     week = START + 42 * DAY
-    assert ask_schedule(built, "weekly_at_six", instance, week) == [str(week)]
-    assert ask_schedule(built, "weekly_at_six", instance, week + DAY) == []
-    schedule = built.definitions.resolve_schedule_def("weekly_at_six")
+    for number in range((LAST - week).days + 1):  # what has not landed yet when the week begins
+        for feed in Feed:
+            shutil.rmtree(landed.root / "landing" / feed / str(week + number * DAY))
+    assert ask_schedule(landed, "weekly_at_six", instance, week) == [str(week)]
+    assert ask_schedule(landed, "weekly_at_six", instance, week + DAY) == []
+    schedule = landed.definitions.resolve_schedule_def("weekly_at_six")
     assert schedule.cron_schedule == f"0 6 * * {week.isoweekday() % 7}"
+
+
+def test_a_clock_that_lags_behind_what_landed_sets_nothing_going(built: Pipeline, instance: dg.DagsterInstance) -> None:
+    assert ask_schedule(built, "weekly_at_six", instance, START + 42 * DAY) == []
+    assert ask_schedule(built, "daily_at_five", instance, START + 42 * DAY) == []
