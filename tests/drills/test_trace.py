@@ -18,14 +18,14 @@ Path(sys.argv[2]).write_bytes(b"elsewhere")
 LocalStorage(Path(sys.argv[1])).write("a/b", b"content")
 """
 TRACE = """\
-7 1.0 openat(AT_FDCWD</root/cwd>, "/elsewhere", O_RDONLY|O_CLOEXEC) = 3</elsewhere>
-7 2.0 openat(AT_FDCWD</root/cwd>, "/root/lake/.tmp-0af3", O_WRONLY|O_CREAT|O_EXCL, 0666) = 3</root/lake/.tmp-0af3>
+7 1.0 openat(AT_FDCWD</data/cwd>, "/elsewhere", O_RDONLY|O_CLOEXEC) = 3</elsewhere>
+7 2.0 openat(AT_FDCWD</data/cwd>, "/data/lake/.tmp-0af3", O_WRONLY|O_CREAT|O_EXCL, 0666) = 3</data/lake/.tmp-0af3>
 7 2.5 write(1</dev/null>, ""..., 4) = 4
-7 3.0 write(3</root/lake/.tmp-0af3>, ""..., 4) = -1 ENOSPC (No space left on device) (INJECTED)
-8 3.5 openat(AT_FDCWD</root/cwd>, "/root/lake/x", O_RDONLY|O_CLOEXEC) = 4</root/lake/x>
-7 4.0 rename("/root/lake/.tmp-0af3", "/root/lake/part" <unfinished ...>
+7 3.0 write(3</data/lake/.tmp-0af3>, ""..., 4) = -1 ENOSPC (No space left on device) (INJECTED)
+8 3.5 openat(AT_FDCWD</data/cwd>, "/data/lake/x", O_RDONLY|O_CLOEXEC) = 4</data/lake/x>
+7 4.0 rename("/data/lake/.tmp-0af3", "/data/lake/part" <unfinished ...>
 7 4.1 <... rename resumed>) = 0
-7 5.0 unlink("/root/lake/.tmp-0af3") = -1 ENOENT (No such file or directory)
+7 5.0 unlink("/data/lake/.tmp-0af3") = -1 ENOENT (No such file or directory)
 7 6.0 +++ exited with 0 +++
 """
 
@@ -33,7 +33,7 @@ TRACE = """\
 def test_calls_on_the_data_root_are_numbered_among_all_calls_of_their_name(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.write_text(TRACE)
-    calls = read_calls(trace, Path("/root"), main=read_main(trace))
+    calls = read_calls(trace, Path("/data"), main=read_main(trace))
     assert [(call.kind, call.path, call.number, call.place) for call in calls] == [
         ("create", "lake/.tmp-*", 2, 1),
         ("write", "lake/.tmp-*", 2, 1),
@@ -46,19 +46,19 @@ def test_calls_on_the_data_root_are_numbered_among_all_calls_of_their_name(tmp_p
 
 def test_a_change_by_another_thread_is_an_error_because_it_could_not_be_broken(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    trace.write_text(TRACE + '8 7.0 mkdir("/root/new", 0777) = 0\n')
+    trace.write_text(TRACE + '8 7.0 mkdir("/data/new", 0777) = 0\n')
     with pytest.raises(DrillError, match="main thread alone"):
-        read_calls(trace, Path("/root"), main=7)
+        read_calls(trace, Path("/data"), main=7)
 
 
 def test_numbers_that_are_off_are_told_by_the_last_call(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     trace.write_text(TRACE)
-    expected = [call for call in read_calls(trace, Path("/root"), main=7) if call.name == "openat"]
+    expected = [call for call in read_calls(trace, Path("/data"), main=7) if call.name == "openat"]
     trace.write_text(
-        '1.0 openat(AT_FDCWD</root/cwd>, "/root/lake/.tmp-99", O_WRONLY|O_CREAT) = 3</root/lake/.tmp-99>\n'
+        '1.0 openat(AT_FDCWD</data/cwd>, "/data/lake/.tmp-99", O_WRONLY|O_CREAT) = 3</data/lake/.tmp-99>\n'
     )
-    found = read_calls(trace, Path("/root"))
+    found = read_calls(trace, Path("/data"))
     assert found[0].is_same(expected[0])
     assert find_shift(expected, found) == -1
     assert find_shift(expected, []) == 0
