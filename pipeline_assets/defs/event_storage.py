@@ -4,8 +4,12 @@ Dagster's opens a new SQLAlchemy engine for every event, which compiles every st
 dozen events a day, so that this was most of what orchestration cost: measured on 91 days of ingestion and features,
 2.9 times the bare stages; with connections kept, 1.6 times. ``deploy/dagster.yaml`` names this class; without that
 entry the same files are read and written by Dagster's.
+
+And its pools hold: Dagster claims their slots by locking the rows that it reads, which SQLite does not do, so that two
+processes could claim one slot (measured: 2 of 117 claims, by twelve processes).
 """
 
+import fcntl
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +19,7 @@ from typing import Any, Final
 import sqlalchemy
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
+from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 _MAX_ENGINES: Final = 8  # runs whose connection is kept; one file is open for each
 _BUSY_TIMEOUT_SECONDS: Final = 20  # how long a writer waits for another one: Dagster's own value
@@ -54,6 +59,30 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
                 self._engines.popitem(last=False)[1].dispose()
         self._engines.move_to_end(shard)
         return self._engines[shard]
+
+    def claim_concurrency_slot(
+        self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
+    ) -> ConcurrencyClaimStatus:
+        """As Dagster's, but one process at a time."""
+        with self._alone():
+            return super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+
+    def free_concurrency_slot_for_step(self, run_id: str, step_key: str) -> None:
+        """As Dagster's, but one process at a time."""
+        with self._alone():
+            super().free_concurrency_slot_for_step(run_id, step_key)
+
+    def free_concurrency_slots_for_run(self, run_id: str) -> None:
+        """As Dagster's, but one process at a time."""
+        with self._alone():
+            super().free_concurrency_slots_for_run(run_id)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """While no other process of this host works on the pools; the lock of a killed one goes with it."""
+        with Path(self._base_dir, "pools.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def wipe(self) -> None:
         """Forget everything; the files are removed, so the connections to them are closed first."""
