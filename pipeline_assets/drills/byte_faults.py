@@ -22,7 +22,7 @@ from pipeline_assets.core.healing.plan import RepairReason
 from pipeline_assets.core.lineage.recipes import MODEL, RELEASE
 from pipeline_assets.core.lineage.records import Key, Record
 from pipeline_assets.drills.drill import Drill, Journal
-from pipeline_assets.drills.histories import begin_night, end_night, land_day, note_runs, open_history, verify
+from pipeline_assets.drills.histories import begin_night, detect, end_night, land_day, note_runs, open_history, verify
 from pipeline_assets.drills.unattended import Unattended
 from pipeline_assets.drills.world import World
 
@@ -127,13 +127,10 @@ def run_read(world: World, journal: Journal) -> None:
             Key(MODEL, max(pipeline.stores.models.as_of_days())),
         ]
         _damage(pipeline, journal, {_find_file(pipeline, key): key for key in keys})
-        known = pipeline.find_signs()
         begin_night(pipeline, last)
         land_day(world, pipeline, last)
         began = time.monotonic()
-        pipeline.settle(until=lambda: bool(pipeline.find_signs() - known))
-        journal.detected(time.monotonic() - began)
-        journal.note(f"known first: {', '.join(sorted(pipeline.find_signs() - known))}")
+        detect(pipeline, journal, "damage that is read")
         pipeline.settle()
         end_night(pipeline, last)
         journal.recovered(time.monotonic() - began)

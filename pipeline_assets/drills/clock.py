@@ -18,6 +18,7 @@ from typing import Final
 from pipeline_assets.drills.drill import Drill, DrillError, Journal
 from pipeline_assets.drills.histories import (
     copy_history,
+    detect,
     find_unrest,
     list_last_days,
     live_day,
@@ -60,10 +61,9 @@ def run_clock(world: World, journal: Journal) -> None:
 
 def _set_wrong(pipeline: Unattended, journal: Journal, kind: str) -> None:
     """Tick for a while, and at the next moments at which each schedule fires."""
-    known, began, n_runs = pipeline.find_signs(), time.monotonic(), len(pipeline.asked)
+    known, n_runs = pipeline.find_signs(), len(pipeline.asked)
     journal.broke(kind)
-    pipeline.settle(until=lambda: bool(pipeline.find_signs() - known))
-    journal.detected(time.monotonic() - began)
+    detect(pipeline, journal, kind)
     pipeline.leave_alone(_HOURS)
     sunday = pipeline.now + timedelta(days=(6 - pipeline.now.weekday()) % 7 or 7)
     for hour in (5, 6, 10):
@@ -92,7 +92,6 @@ def _deceive_process(world: World, folder: Path, moment: datetime, journal: Jour
         raise DrillError(
             "expected the program faketime, found none; install it: apt-get install faketime (Debian package)"
         )
-    began = time.monotonic()
     process = subprocess.run(
         [faketime, "-f", f"@{moment:%Y-%m-%d %H:%M:%S} x{_SPEED}", sys.executable, "-m", __spec__.name,
          str(folder), str(world.params_file)],
@@ -106,7 +105,6 @@ def _deceive_process(world: World, folder: Path, moment: datetime, journal: Jour
     journal.note(f"{_PROCESS}: it believed {told['from']} to {told['to']}")
     if not told["from"] >= f"{moment.date()}":
         journal.fail(f"{_PROCESS}: expected its clock at {moment}, found {told['from']}")
-    journal.detected(time.monotonic() - began)
     _judge(journal, _PROCESS, told["asked"], set(told["signs"]))
 
 

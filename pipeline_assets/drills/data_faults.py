@@ -16,10 +16,11 @@ from pipeline_assets.adapters.replay import export_quarantine, replay
 from pipeline_assets.contracts.tables import LEDGER, QUARANTINE, SCORES, TRANSACTIONS, Table
 from pipeline_assets.contracts.vocabularies import Degradation, Feed, Reason
 from pipeline_assets.core.lineage.records import Key
-from pipeline_assets.drills.drill import Drill, Journal, format_seconds
+from pipeline_assets.drills.drill import Drill, Journal
 from pipeline_assets.drills.histories import (
     MayDiffer,
     begin_night,
+    detect,
     end_night,
     find_landed,
     find_moment,
@@ -27,6 +28,7 @@ from pipeline_assets.drills.histories import (
     list_last_days,
     live_day,
     note_runs,
+    note_signs,
     open_history,
     verify,
 )
@@ -84,7 +86,7 @@ def run_missing(world: World, journal: Journal) -> None:
         began, known = time.monotonic(), pipeline.find_signs()
         live_day(world, pipeline, missing, land=lambda: None)
         journal.broke("day without a file")
-        _note_signs(journal, pipeline, known, began, f"no file of {missing}")
+        note_signs(journal, pipeline, known, began, f"no file of {missing}")
         live_day(world, pipeline, after)
         begin_night(pipeline, last)
         land_day(world, pipeline, last)
@@ -113,20 +115,35 @@ def run_repeated(world: World, journal: Journal) -> None:
             land_day(world, pipeline, day)
             landing.land(Feed.TRANSACTIONS, day, f"{label}-{name}", content)
             journal.broke(f"file that came again {label}")
+            _detect_repeats(pipeline, journal, day)
 
         def land_repeated_rows() -> None:
             land_day(world, pipeline, last)
             spoil_file(world, pipeline, last, lambda rows: pl.concat([rows, _repeat(rows, _N_REPEATED)]))
             journal.broke("rows that came twice", _N_REPEATED)
+            _detect_repeats(pipeline, journal, last)
 
         live_day(world, pipeline, first, lambda: land_again(first, "same-day"))
         live_day(world, pipeline, second, lambda: land_again(second, "next-day"))
         live_day(world, pipeline, last, land_repeated_rows)
         days = [first, second, last]
-        counted = int(pipeline.stores.lake.read(LEDGER, days)["rows_duplicate"].sum())
-        journal.count("rows counted as duplicates", counted)
+        journal.count("rows counted as duplicates", sum(_count_repeats(pipeline, day) for day in days))
         note_runs(journal, pipeline)
         verify(world, pipeline, journal, "repeated files and rows", _tells_of_files(days, LEDGER))
+
+
+def _detect_repeats(pipeline: Unattended, journal: Journal, day: date) -> None:
+    """Tick until the ledger of a day tells of repeated rows: nobody has to know of them, so there is no alert."""
+    began = time.monotonic()
+    pipeline.settle(until=lambda: _count_repeats(pipeline, day) > 0)
+    journal.detected(time.monotonic() - began)
+    if not _count_repeats(pipeline, day):
+        journal.fail(f"expected the ledger of {day} to count repeated rows, found none")
+
+
+def _count_repeats(pipeline: Unattended, day: date) -> int:
+    lake = pipeline.stores.lake
+    return int(lake.read(LEDGER, [day])["rows_duplicate"].sum()) if lake.has(LEDGER, day) else 0
 
 
 def _let_arrive(
@@ -139,7 +156,7 @@ def _let_arrive(
             land_day(world, pipeline, day)
             spoil_file(world, pipeline, day, spoil)
             journal.broke(reasons[day])
-            _detect(pipeline, journal, f"{reasons[day]} on {day}")
+            detect(pipeline, journal, f"{reasons[day]} on {day}")
 
         live_day(world, pipeline, day, land)
         _judge_hold(pipeline, journal, day, reasons[day])
@@ -151,23 +168,6 @@ def _let_arrive(
     journal.count("decisions marked as made with an incomplete history", n_marked)
     if not n_marked:
         journal.fail(f"{last} was decided on while {len(spoiled)} days were held, and no decision says so")
-
-
-def _detect(pipeline: Unattended, journal: Journal, fault: str) -> None:
-    """Tick until something says that there is a fault."""
-    known, began = pipeline.find_signs(), time.monotonic()
-    pipeline.settle(until=lambda: bool(pipeline.find_signs() - known))
-    _note_signs(journal, pipeline, known, began, fault)
-
-
-def _note_signs(journal: Journal, pipeline: Unattended, known: set[str], began: float, fault: str) -> None:
-    signs = sorted(pipeline.find_signs() - known)
-    if not signs:
-        journal.fail(f"{fault}: expected an alert or a hold, found none at {pipeline.now}")
-        return
-    seconds = time.monotonic() - began
-    journal.detected(seconds)
-    journal.note(f"{fault}: known after {format_seconds(seconds)} of work, at {pipeline.now} ({', '.join(signs)})")
 
 
 def _judge_hold(pipeline: Unattended, journal: Journal, day: date, reason: Reason) -> None:

@@ -6,9 +6,11 @@ nothing broke. It was kept after each of those days; drills copy it as it was so
 
 import dataclasses
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +18,7 @@ from pipeline_assets.adapters.landing import LandingZone
 from pipeline_assets.adapters.storage import open_storage, within
 from pipeline_assets.commands.chains import Chains
 from pipeline_assets.contracts.vocabularies import Feed
-from pipeline_assets.drills.drill import DrillError, Journal
+from pipeline_assets.drills.drill import DrillError, Journal, format_seconds
 from pipeline_assets.drills.unattended import Unattended, forget_landed, open_unattended
 from pipeline_assets.drills.verify import Difference, Whole, audit_landed_rows
 from pipeline_assets.drills.world import World, copy_root
@@ -140,7 +142,7 @@ def end_night(pipeline: Unattended, day: date) -> None:
 
 def find_moment(day: date, hour: float) -> datetime:
     """An hour of the day after ``day``."""
-    return datetime.combine(day + timedelta(days=1), time(), UTC) + timedelta(hours=hour)
+    return datetime.combine(day + timedelta(days=1), time_of_day(), UTC) + timedelta(hours=hour)
 
 
 def compare(world: World, root: Path, may_differ: MayDiffer = lambda _: False) -> Difference:
@@ -172,6 +174,24 @@ def verify(
     journal.compare(where, compare(world, pipeline.root, may_differ))
     for problem in (*audit_landed_rows(pipeline.root), *find_unrest(pipeline)):
         journal.fail(f"{where}: {problem}")
+
+
+def detect(pipeline: Unattended, journal: Journal, fault: str) -> None:
+    """Tick until something says that there is a fault, and note how long that took; nothing that does is a problem."""
+    known, began = pipeline.find_signs(), time.monotonic()
+    pipeline.settle(until=lambda: bool(pipeline.find_signs() - known))
+    note_signs(journal, pipeline, known, began, fault)
+
+
+def note_signs(journal: Journal, pipeline: Unattended, known: set[str], began: float, fault: str) -> None:
+    """Note which signs there are beside those that were ``known``, and the real time since ``began``."""
+    signs = sorted(pipeline.find_signs() - known)
+    if not signs:
+        journal.fail(f"{fault}: expected an alert, a hold or noted damage, found none at {pipeline.now}")
+        return
+    seconds = time.monotonic() - began
+    journal.detected(seconds)
+    journal.note(f"{fault}: known after {format_seconds(seconds)}, at {pipeline.now:%m-%d %H:%M} ({', '.join(signs)})")
 
 
 def note_runs(journal: Journal, pipeline: Unattended) -> None:

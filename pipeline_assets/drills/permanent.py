@@ -18,11 +18,13 @@ from pipeline_assets.drills.data_faults import lose_amounts, spoil_file
 from pipeline_assets.drills.drill import Drill, Journal
 from pipeline_assets.drills.histories import (
     MOST_DAYS,
+    detect,
     find_moment,
     land_day,
     list_last_days,
     live_day,
     note_runs,
+    note_signs,
     open_history,
     verify,
 )
@@ -40,14 +42,21 @@ def run_permanent(world: World, journal: Journal) -> None:
     with_bug, poisoned, absent, current = days = list_last_days(world, MOST_DAYS)
     with open_history(world, MOST_DAYS, "permanent") as pipeline:
 
+        def land_for_bug() -> None:
+            land_day(world, pipeline, with_bug)
+            detect(pipeline, journal, "bug in a step")
+
         def land_poison() -> None:
             land_day(world, pipeline, poisoned)
             spoil_file(world, pipeline, poisoned, lose_amounts)
+            detect(pipeline, journal, "poisoned day")
 
         with patch.object(features, "build_features", _break_for(with_bug, features.build_features)):
-            live_day(world, pipeline, with_bug)
+            live_day(world, pipeline, with_bug, land_for_bug)
             live_day(world, pipeline, poisoned, land_poison)
+            known, began = pipeline.find_signs(), time.monotonic()
             live_day(world, pipeline, absent, lambda: None)
+            note_signs(journal, pipeline, known, began, "absent input")
             for kind in ("bug in a step", "poisoned day", "absent input"):
                 journal.broke(kind)
             pipeline.now = find_moment(absent, _NOON)

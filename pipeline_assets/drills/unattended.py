@@ -265,7 +265,8 @@ def open_unattended(
     """
     left = datetime.fromisoformat(_read_memory(folder / _MEMORY).get("now", _NEVER))
     with patch.dict(os.environ, {"DAGSTER_HOME": str(folder / "dagster")}):
-        prepare_home(str(folder / "data"))
+        if not (folder / "dagster").exists():
+            prepare_home(str(folder / "data"))
         pipeline = Unattended(folder, params, now or left, clock)
 
         def read_timestamp() -> float:
