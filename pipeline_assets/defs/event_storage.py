@@ -6,13 +6,17 @@ dozen events a day, so that this was most of what orchestration cost: measured o
 entry the same files are read and written by Dagster's.
 
 And its pools hold: Dagster claims their slots by locking the rows that it reads, which SQLite does not do, so that two
-processes could claim one slot (measured: 2 of 117 claims, by twelve processes).
+processes could claim one slot (measured: 2 of 117 claims, by twelve processes). The slots of a killed process are free
+at once, with a daemon or without: Dagster keeps them until a daemon has found the run dead, so that on a command line
+the same command again would wait for ever, and with a whole core, because its executor asks without a pause.
 """
 
 import fcntl
+import os
+import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +27,7 @@ from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 _MAX_ENGINES: Final = 8  # runs whose connection is kept; one file is open for each
 _BUSY_TIMEOUT_SECONDS: Final = 20  # how long a writer waits for another one: Dagster's own value
+_CLAIM_AGAIN_SECONDS: Final = 1.0  # what a run waits for a slot before it asks again
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
@@ -31,6 +36,7 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Use the folder ``base_dir``, which is made if it is not there."""
         self._engines: OrderedDict[str, sqlalchemy.Engine] = OrderedDict()
+        self._held: dict[str, tuple[int, set[str]]] = {}  # by run: the lock that says it lives, and its steps
         super().__init__(base_dir, inst_data)
 
     @classmethod
@@ -63,26 +69,66 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
     def claim_concurrency_slot(
         self, concurrency_key: str, run_id: str, step_key: str, priority: int | None = None
     ) -> ConcurrencyClaimStatus:
-        """As Dagster's, but one process at a time."""
+        """As Dagster's, but one process at a time, and no slot is kept by a process that is gone."""
         with self._alone():
-            return super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+            self._show_life(run_id, step_key)
+            self._free_slots_of_the_dead(concurrency_key)
+            status = super().claim_concurrency_slot(concurrency_key, run_id, step_key, priority)
+        if status.is_claimed:
+            return status
+        time.sleep(_CLAIM_AGAIN_SECONDS)
+        waiting: ConcurrencyClaimStatus = status.with_sleep_interval(0.0)
+        return waiting
 
     def free_concurrency_slot_for_step(self, run_id: str, step_key: str) -> None:
         """As Dagster's, but one process at a time."""
         with self._alone():
             super().free_concurrency_slot_for_step(run_id, step_key)
+            self._end_life(run_id, step_key)
 
     def free_concurrency_slots_for_run(self, run_id: str) -> None:
         """As Dagster's, but one process at a time."""
         with self._alone():
             super().free_concurrency_slots_for_run(run_id)
+            self._end_life(run_id)
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """While no other process of this host works on the pools; the lock of a killed one goes with it."""
-        with Path(self._base_dir, "pools.lock").open("a") as lock:
+        self._pools.mkdir(exist_ok=True)
+        with (self._pools / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    @property
+    def _pools(self) -> Path:
+        return Path(self._base_dir, "pools")
+
+    def _show_life(self, run_id: str, step_key: str) -> None:
+        """Lock the file of a run: the lock goes with this process, however it ends."""
+        if run_id not in self._held:
+            descriptor = os.open(self._pools / run_id, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._held[run_id] = descriptor, set()
+        self._held[run_id][1].add(step_key)
+
+    def _end_life(self, run_id: str, step_key: str | None = None) -> None:
+        descriptor, steps = self._held.get(run_id, (None, set()))
+        steps -= {step_key} if step_key else set(steps)
+        if not steps:
+            self._held.pop(run_id, None)
+            (self._pools / run_id).unlink(missing_ok=True)
+            if descriptor is not None:
+                os.close(descriptor)
+
+    def _free_slots_of_the_dead(self, concurrency_key: str) -> None:
+        """Free the slots and the places in the queue of runs whose process showed life and is gone."""
+        info = self.get_concurrency_info(concurrency_key)
+        for run_id in info.active_run_ids | info.assigned_run_ids | info.pending_run_ids:
+            with suppress(FileNotFoundError, BlockingIOError), (self._pools / run_id).open("r+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                super().free_concurrency_slots_for_run(run_id)
+                self._end_life(run_id)
 
     def wipe(self) -> None:
         """Forget everything; the files are removed, so the connections to them are closed first."""
