@@ -63,11 +63,11 @@ def _run(world: World, journal: Journal, fault: _Fault) -> None:
 
 
 def _sample_reads(calls: Sequence[Call]) -> list[Call]:
-    """Of the hundreds of reads alike, the first of each kind in each folder of a table or of another asset."""
+    """Of the hundreds of reads alike, the first of each kind in each folder of the data root."""
     first: dict[tuple[str, str], Call] = {}
     for call in calls:
         if call.kind in READING_KINDS:
-            first.setdefault((call.kind, "/".join(call.path.split("/")[:2])), call)
+            first.setdefault((call.kind, call.path.split("/", maxsplit=1)[0]), call)
     return list(first.values())
 
 

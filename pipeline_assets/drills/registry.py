@@ -1,8 +1,11 @@
 """All drills, in the order in which they run, and the running of them. A new drill is a module and a line here."""
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
@@ -21,11 +24,13 @@ from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
 from pipeline_assets.drills.world import World, build_world, find_scratch_folder
 
-DRILLS: Final[tuple[Drill, ...]] = (
+_ON_ALL_CORES: Final[tuple[Drill, ...]] = (
     crash_matrix.MATRIX,
     dagster_kills.KILLS,
     io_errors.FULL,
     io_errors.BROKEN,
+)
+_IN_ONE_PROCESS: Final[tuple[Drill, ...]] = (
     byte_faults.ROT,
     byte_faults.READ,
     byte_faults.RANDOM,
@@ -35,31 +40,38 @@ DRILLS: Final[tuple[Drill, ...]] = (
     data_faults.REPEATED,
     permanent.PERMANENT,
     clock.CLOCK,
+)
+_WITH_SERVERS: Final[tuple[Drill, ...]] = (  # they mostly wait
     concurrency.AT_ONCE,
     concurrency.LOCKED,
     servers.PROCESSES,
     servers.EVERYTHING,
     servers.PARTITION,
 )
+DRILLS: Final = (*_ON_ALL_CORES, *_IN_ONE_PROCESS, *_WITH_SERVERS)
+Say = Callable[[str], None]
 
 
-def run_drills(names: Sequence[str], report: Path, say: Callable[[str], None]) -> list[Result]:
+def run_drills(names: Sequence[str], report: Path, say: Say) -> list[Result]:
     """Run the drills of ``names`` (all without a name) on one world, write the report, print the table.
+
+    Those that take all cores come one after another; then those in one process, beside those with servers.
 
     Args:
         names: Of :data:`DRILLS`.
         report: The folder of the report, which is made.
-        say: Hears of the progress and of the results.
+        say: Hears of the progress and of the results; can be pickled.
 
     Raises:
         ValueError: There is no drill of a name.
         DrillError: The world could not be built.
     """
     chosen = find_drills(DRILLS, names)
+    results: list[Result] = []
     with open_world(say) as world:
-        results = []
-        for drill in chosen:
-            results.append(run_drill(drill, world, say))
+        for result in _run_in_lanes(chosen, world, say):
+            results.append(result)
+            results.sort(key=lambda one: [drill.name for drill in DRILLS].index(one.name))
             write_report(results, report)  # after each, so that a drill that never ends leaves what is known
     say(make_table(results))
     for result in results:
@@ -67,6 +79,24 @@ def run_drills(names: Sequence[str], report: Path, say: Callable[[str], None]) -
             say(f"{result.name}: {problem}")
     say(f"report: {report / 'report.html'}")
     return results
+
+
+def _run_in_lanes(chosen: Sequence[Drill], world: World, say: Say) -> Iterator[Result]:
+    """The results in the order in which they are there."""
+    for drill in chosen:
+        if drill in _ON_ALL_CORES:
+            yield run_drill(drill, world, say)
+    with ExitStack() as stack:
+        futures = []
+        for lane in (_IN_ONE_PROCESS, _WITH_SERVERS):  # each in a process of its own: drills patch and set variables
+            pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _listen_to_progress))
+            futures += [pool.submit(run_drill, drill, world, say) for drill in lane if drill in chosen]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _listen_to_progress() -> None:
+    logging.basicConfig(format="    %(message)s", level=logging.WARNING)
 
 
 @contextmanager

@@ -38,7 +38,7 @@ _LATE_FILE: Final = "late"  # what its name contains
 _BUILD_SECONDS: Final = 600.0  # with an empty cache of compiled kernels on a busy machine
 PARAMS: Final = Params(
     history_start=_START,
-    history_end=_WEEK,  # so that the week has its partition
+    history_end=_DAY,
     first_model_after_days=_FIRST_MODEL_AFTER_DAYS,
     training=TrainingParams(history_weeks=4, rounds=16, checkpoint_rounds=4),
     evaluation=EvaluationParams(top_cards=10),
@@ -129,6 +129,11 @@ def copy_root(source: Path, target: Path) -> Path:
     return target
 
 
+def write_params(params: Params, file: Path) -> None:
+    """Write parameters to a file, for ``PIPELINE_PARAMS``."""
+    file.write_text(yaml.safe_dump(TypeAdapter(Params).dump_python(params, mode="json")), encoding="utf-8")
+
+
 def build_world(folder: Path, say: Callable[[str], None] = lambda _: None) -> World:
     """Simulate and build the world below ``folder``, which is empty; half a minute where kernels are compiled.
 
@@ -137,7 +142,7 @@ def build_world(folder: Path, say: Callable[[str], None] = lambda _: None) -> Wo
     """
     folder = folder.absolute()
     params_file = folder / "params.yaml"
-    params_file.write_text(yaml.safe_dump(TypeAdapter(Params).dump_python(PARAMS, mode="json")), encoding="utf-8")
+    write_params(PARAMS, params_file)
     root = folder / "building"
     daily = Scene("the daily run", "run_daily", _DAY, folder / "before-daily", folder / "before-weekly")
     weekly = Scene("the training run", "run_weekly", _WEEK, daily.after, folder / "complete")
