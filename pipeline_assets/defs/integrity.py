@@ -1,5 +1,7 @@
 """Integrity: the bytes of partitions and models are the recorded ones; what is not is restored or made again."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from pipeline_assets.adapters.replica import Replica
@@ -38,9 +40,11 @@ def build(calendar: Calendar, params: IntegrityParams, replicas: list[Replica]) 
     @names_failures({})  # it is made from no recipe
     def integrity(
         context: dg.AssetExecutionContext, stores: StoresResource, config: IntegrityConfig
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         days = calendar.days(list(context.partition_keys))
-        return report(context, INTEGRITY.name, stages.watch_bytes(stores, params, replicas, days, is_full=config.full))
+        yield from report(
+            context, INTEGRITY.name, stages.watch_bytes(stores, params, replicas, days, is_full=config.full)
+        )
 
     @dg.asset_check(
         asset=INTEGRITY.name,

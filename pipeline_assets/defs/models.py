@@ -1,6 +1,6 @@
 """Models, weekly by as-of day: the training set, the model trained on it, and its evaluation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -38,9 +38,9 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
     @names_failures(recipes)
     def training_set(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, TRAINING_SET.name, stages.build_training_sets(stores, params.training, weeks))
+        yield from report(context, TRAINING_SET.name, stages.build_training_sets(stores, params.training, weeks))
 
     @dg.asset(
         name=MODEL,
@@ -54,9 +54,9 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
     @names_failures(recipes)
     def fraud_model(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, MODEL, stages.train_models(stores, params.training, weeks))
+        yield from report(context, MODEL, stages.train_models(stores, params.training, weeks))
 
     # The models of earlier weeks stand in the table as well, so that the release can look up its champion there.
     @dg.asset(
@@ -71,10 +71,10 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
     @names_failures(recipes)
     def model_evaluation(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         weeks = calendar.days(list(context.partition_keys))
         made = stages.evaluate_models(stores, params.training, params.evaluation, params.rules, weeks)
-        return report(context, MODEL_EVALUATION.name, made)
+        yield from report(context, MODEL_EVALUATION.name, made)
 
     @dg.asset_check(
         asset=TRAINING_SET.name,

@@ -50,10 +50,10 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
     @names_failures(recipes)
     def performance(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         days = calendar.days(list(context.partition_keys))
         made = stages.measure_performance(stores, params.performance, params.evaluation.top_cards, days)
-        return report(context, PERFORMANCE.name, made)
+        yield from report(context, PERFORMANCE.name, made)
 
     @dg.asset(
         name=SERVICE_LEVELS.name,
@@ -65,13 +65,15 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
         **daily,
     )
     @names_failures(recipes)
-    def service_levels(context: dg.AssetExecutionContext, stores: StoresResource) -> dg.MaterializeResult[None]:
+    def service_levels(
+        context: dg.AssetExecutionContext, stores: StoresResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
         records = list(_read_records(context.instance, calendar))
         frames = {
             day: measure_service_levels((record for keys, record in records if day.isoformat() in keys), day)
             for day in calendar.days(list(context.partition_keys))
         }
-        return report(context, SERVICE_LEVELS.name, stages.write_reports(stores, SERVICE_LEVELS, frames))
+        yield from report(context, SERVICE_LEVELS.name, stages.write_reports(stores, SERVICE_LEVELS, frames))
 
     return dg.Definitions(assets=[performance, service_levels])
 

@@ -1,6 +1,6 @@
 """Release: which model is champion and which is backup, from when, and why: an append-only log."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -31,8 +31,8 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
     @names_failures(recipes)
     def release(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         weeks = calendar.days(list(context.partition_keys))
-        return report(context, RELEASE, release_models(stores, params.release, weeks))
+        yield from report(context, RELEASE, release_models(stores, params.release, weeks))
 
     return dg.Definitions(assets=[release])

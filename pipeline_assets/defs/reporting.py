@@ -9,7 +9,9 @@ from typing import Any, Final
 
 import dagster as dg
 import polars as pl
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from pipeline_assets.adapters.revision import find_revision
 from pipeline_assets.adapters.stages.made import Made
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import Table
@@ -41,17 +43,40 @@ def describe_columns(table: Table) -> dict[str, dg.MetadataValue]:
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns=columns))}
 
 
-def report(context: dg.AssetExecutionContext, asset: str, made: Iterable[Made]) -> dg.MaterializeResult[None]:
-    """One materialization result of all partitions of a run, each with its own metadata.
+def report(context: dg.AssetExecutionContext, asset: str, made: Iterable[Made]) -> Iterator[dg.MaterializeResult[None]]:
+    """The materialization result of all partitions of a run; each partition has its own metadata and data version.
 
-    The data version is the md5 of the bytes; of a range, the md5 of the partitions' md5s, because Dagster keeps one
-    data version an asset and run.
+    The data version is the md5 of the bytes. Of a range, Dagster gives one version to all of its partitions: so each
+    is told once more by itself, with its own.
     """
+    metadata: dict[date, dict[str, dg.MetadataValue]] = {}
     md5s: dict[date, str] = {}
     for one in made:
         md5s[one.day] = one.md5
-        context.add_asset_metadata(_metadata(one), asset_key=asset, partition_key=one.day.isoformat())
-    return dg.MaterializeResult(asset_key=asset, data_version=dg.DataVersion(_join(md5s)))
+        metadata[one.day] = _metadata(one)
+    if len(md5s) == 1:
+        (day,) = md5s
+        context.add_asset_metadata(metadata[day], asset_key=asset, partition_key=day.isoformat())
+    yield dg.MaterializeResult(asset_key=asset, data_version=dg.DataVersion(_join(md5s)))
+    if len(md5s) > 1:
+        tags = _find_tags(context, asset)
+        for day, md5 in md5s.items():
+            exact = {**tags, DATA_VERSION_TAG: md5}
+            context.log_event(
+                dg.AssetMaterialization(asset, partition=day.isoformat(), metadata=metadata[day], tags=exact)
+            )
+
+
+def _find_tags(context: dg.AssetExecutionContext, asset: str) -> dict[str, str]:
+    """The tags that Dagster gave to the partitions of ``asset`` in this run: versions of its code and of its inputs."""
+    logs = context.instance.get_records_for_run(
+        context.run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION, limit=1, ascending=False
+    )
+    for record in logs.records:
+        materialization = record.event_log_entry.asset_materialization
+        if materialization is not None and materialization.asset_key == dg.AssetKey(asset):
+            return dict(materialization.tags or {})
+    return {}
 
 
 def select_tables(context: dg.AssetExecutionContext, tables: Sequence[Table]) -> list[Table]:
@@ -67,7 +92,7 @@ def report_tables(
     for one in made:
         by_table[one.name].append(one)
     for name, partitions in by_table.items():
-        yield report(context, name, partitions)
+        yield from report(context, name, partitions)
 
 
 def report_check(
@@ -156,6 +181,7 @@ def _metadata(made: Made) -> dict[str, dg.MetadataValue]:
         "dagster/row_count": dg.MetadataValue.int(made.rows),
         "md5": dg.MetadataValue.text(made.md5),
         "path": dg.MetadataValue.text(made.path),
+        "revision": dg.MetadataValue.text(find_revision()),
     }
     metadata |= {name: _value(value) for name, value in made.facts.items()}
     if made.sample is not None:

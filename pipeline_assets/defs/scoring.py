@@ -1,6 +1,6 @@
 """Scoring: every payment gets a decision, and says who took it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
@@ -32,9 +32,9 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
     @names_failures(recipes)
     def scores(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
-    ) -> dg.MaterializeResult[None]:
+    ) -> Iterator[dg.MaterializeResult[None]]:
         days = calendar.days(list(context.partition_keys))
-        return report(context, SCORES.name, stages.score(stores, params.decision, params.rules, days))
+        yield from report(context, SCORES.name, stages.score(stores, params.decision, params.rules, days))
 
     @dg.asset_check(
         asset=SCORES.name,
