@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from pipeline_assets.commands.lineage import LINEAGE_COMMANDS
 from pipeline_assets.commands.opening import open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
 
@@ -24,7 +25,7 @@ def commands() -> None:
     """A fraud-detection pipeline for card payments that keeps working when things break."""
 
 
-for _command in RECOVERY_COMMANDS:
+for _command in (*RECOVERY_COMMANDS, *LINEAGE_COMMANDS):
     commands.add_command(_command)
 
 
@@ -189,7 +190,7 @@ def _run_chains(first: date, last: date) -> None:
 
 
 def _run_days(first: date, last: date) -> None:
-    open_chains().run_daily(("ingestion", "features", "scoring", "monitoring"), first, last)
+    open_chains().run_daily(("ingestion", "features", "scoring", "monitoring", "lineage"), first, last)
 
 
 def _summarise() -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
 from pipeline_assets.adapters.replica import open_replicas
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import within
 from pipeline_assets.adapters.stores import open_stores
 from pipeline_assets.defs import (
@@ -21,12 +22,13 @@ from pipeline_assets.defs import (
     recovery,
     release,
     scoring,
+    snapshot,
 )
-from pipeline_assets.defs.partitions import Calendar
-from pipeline_assets.defs.survey import Surveyor
+from pipeline_assets.defs.origins import find_origins
+from pipeline_assets.defs.survey import Surveyor, build_surveyor
 from pipeline_assets.settings import Settings, read_settings
 
-__all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs"]
+__all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs", "find_origins"]
 
 
 def _read_clock() -> datetime:
@@ -44,6 +46,7 @@ def build_definitions(settings: Settings, clock: Callable[[], datetime] = _read_
 
 def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
     params, stores, surveyor = settings.params, open_stores(settings.data_root), build_surveyor(settings)
+    remotes = open_replicas(stores.root, params.snapshots.remotes)
     calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains(surveyor.recipes)
     return dg.Definitions.merge(
         ingestion.build(calendar, recipes),
@@ -52,7 +55,8 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
         release.build(calendar, recipes),
         scoring.build(calendar, recipes),
         monitoring.build(calendar, recipes),
-        integrity.build(calendar, params.integrity, open_replicas(stores.root, params.integrity.replicas)),
+        integrity.build(calendar, params.integrity, remotes),
+        snapshot.build(Snapshots(stores.root, remotes), params.to_bytes(), clock),
         freshness.build(surveyor, clock),
         jobs.build(calendar, chains, params.freshness),
         recovery.build(surveyor, params.healing, chains, clock),
@@ -65,13 +69,6 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
             executor=dg.in_process_executor,  # a step in a process of its own costs seconds, here it costs milliseconds
         ),
     )
-
-
-def build_surveyor(settings: Settings) -> Surveyor:
-    """What finds out what must be made again, for one set of settings."""
-    params = settings.params
-    calendar = Calendar.between(settings.history_start, params.history_end, params.first_model_after_days)
-    return Surveyor(calendar, params.describe_assets(), params.freshness)
 
 
 @dg.definitions

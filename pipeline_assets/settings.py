@@ -29,6 +29,7 @@ from pipeline_assets.core.lineage.recipes import (
     describe_scores,
     describe_training_set,
 )
+from pipeline_assets.core.lineage.snapshots import SnapshotParams
 from pipeline_assets.core.performance import PerformanceParams
 from pipeline_assets.core.release import ReleaseParams
 from pipeline_assets.core.rules import RulesParams
@@ -94,7 +95,12 @@ class Params:
     freshness: FreshnessParams = Field(default_factory=FreshnessParams)
     healing: HealingParams = Field(default_factory=HealingParams)
     integrity: IntegrityParams = Field(default_factory=IntegrityParams)
+    snapshots: SnapshotParams = Field(default_factory=SnapshotParams)
     simulation: SimulationParams = Field(default_factory=SimulationParams)
+
+    def to_bytes(self) -> bytes:
+        """All of them, defaults too, as a parameters file: the same parameters always give the same bytes."""
+        return yaml.safe_dump(TypeAdapter(Params).dump_python(self, mode="json"), sort_keys=True).encode()
 
     def describe_assets(self) -> dict[str, Recipe]:
         """What each asset is made from under these parameters, by name, in an order in which they can be made."""

@@ -31,7 +31,7 @@ class LandingZone:
         """The names of the files that landed on ``day``, sorted; hidden and unfinished ones are left out."""
         prefix = f"{feed.value}/{day.isoformat()}/"
         names = (path.removeprefix(prefix) for path in self._storage.list(prefix.rstrip("/")))
-        return sorted(name for name in names if _is_complete(name))
+        return sorted(name for name in names if is_complete(name))
 
     def list_days(self, feed: Feed) -> list[date]:
         """The days on which files of ``feed`` landed, in order; folders that are no ISO day are left out."""
@@ -39,7 +39,7 @@ class LandingZone:
         for path in self._storage.list(feed.value):
             folder, _, name = path.removeprefix(f"{feed.value}/").partition("/")
             day = _parse_day(folder)
-            if day is not None and name and _is_complete(name):
+            if day is not None and name and is_complete(name):
                 days.add(day)
         return sorted(days)
 
@@ -90,7 +90,7 @@ class LandingZone:
             LandedDifferentlyError: There is a file of this name with other content, and ``replace`` is not set.
             ValueError: The name is hidden, unfinished, or no plain file name.
         """
-        if "/" in name or not _is_complete(name):
+        if "/" in name or not is_complete(name):
             raise ValueError(f"landing {feed.value} of {day}: expected a plain, visible file name, found {name!r}")
         path = _path(feed, day, name)
         if self._storage.create(path, content):
@@ -109,7 +109,8 @@ def _path(feed: Feed, day: date, name: str) -> str:
     return f"{feed.value}/{day.isoformat()}/{name}"
 
 
-def _is_complete(name: str) -> bool:
+def is_complete(name: str) -> bool:
+    """Whether a file of this name (or path below its day) has landed: it is neither hidden nor unfinished."""
     is_visible = not any(part.startswith(_HIDDEN_PREFIXES) for part in name.split("/"))
     return bool(name) and is_visible and not name.lower().endswith(_UNFINISHED_SUFFIXES)
 

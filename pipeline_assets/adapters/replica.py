@@ -4,35 +4,52 @@ Layout: ``files/md5/<first two digits>/<the others>``, which is that of a DVC re
 """
 
 import hashlib
+from typing import Final
 
 from pipeline_assets.adapters.storage import Storage, open_storage, within
 
+_FOLDER: Final = "files/md5"
+_DIRECTORY: Final = ".dir"
+
 
 class Replica:
-    """The copies below one storage root."""
+    """The copies below one storage root; an object is named by its md5, that of a DVC directory with ``.dir`` added."""
 
     def __init__(self, storage: Storage) -> None:
-        """Use ``storage``, which holds nothing but copies."""
-        self._storage = storage
+        """Use ``storage``, which holds nothing but copies and what names them."""
+        self.storage = storage
         self.root = storage.root
 
     def has(self, md5: str) -> bool:
         """Whether there is a copy; its bytes are not read."""
-        return self._storage.exists(_path(md5))
+        return self.storage.exists(_path(md5))
 
     def find(self, md5: str) -> bytes | None:
         """The bytes with that hash; None where there is no copy, or where the copy itself is damaged."""
         try:
-            content = self._storage.read(_path(md5))
+            content = self.storage.read(_path(md5))
         except FileNotFoundError:
             return None
-        return content if hash_bytes(content) == md5 else None
+        return content if hash_bytes(content) == md5.removesuffix(_DIRECTORY) else None
 
-    def put(self, content: bytes) -> str:
-        """Keep a copy of ``content``, in the place of a damaged one if need be, and return its hash."""
-        md5 = hash_bytes(content)
-        self._storage.write(_path(md5), content)
+    def put(self, content: bytes, md5: str | None = None) -> str:
+        """Keep a copy of ``content``, in the place of a damaged one if need be, and return its name.
+
+        Args:
+            content: The bytes.
+            md5: Their name, where it is known; it is not verified.
+        """
+        md5 = md5 or hash_bytes(content)
+        self.storage.write(_path(md5), content)
         return md5
+
+    def list_objects(self) -> set[str]:
+        """The names of all copies."""
+        return {"".join(path.split("/")[-2:]) for path in self.storage.list(_FOLDER)}
+
+    def remove(self, md5: str) -> None:
+        """Remove a copy; silently where there is none."""
+        self.storage.delete(_path(md5))
 
 
 def open_replicas(root: Storage, names: tuple[str, ...]) -> list[Replica]:
@@ -48,4 +65,4 @@ def hash_bytes(content: bytes) -> str:
 
 
 def _path(md5: str) -> str:
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
+    return f"{_FOLDER}/{md5[:2]}/{md5[2:]}"

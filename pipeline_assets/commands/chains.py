@@ -79,7 +79,7 @@ class Chains:
             self._say(f"held: {', '.join(map(str, sorted(held)))}; see: pipeline-assets holds list; the others go on")
             self.run_daily(("features",), first, last, without=held)
         self.run_weekly(first, last + timedelta(days=1))  # what is known by the end of a day makes the next day's model
-        self.run_daily(("scoring", "monitoring"), first, last, without=held)
+        self.run_daily(("scoring", "monitoring", "lineage"), first, last, without=held)
 
     def run_weekly(self, first: date, last: date) -> None:
         """Materialize the models and releases of the weeks that begin from ``first`` to ``last``."""

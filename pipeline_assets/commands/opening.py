@@ -52,5 +52,5 @@ def open_healer() -> "Healer":
     settings = read_settings()
     prepare_home(settings.data_root)
     stores = open_stores(settings.data_root)
-    replicas = open_replicas(stores.root, settings.params.integrity.replicas)
+    replicas = open_replicas(stores.root, settings.params.snapshots.remotes)
     return Healer(build_surveyor(settings), stores, replicas, click.echo)

@@ -17,11 +17,9 @@ class IntegrityParams:
     Attributes:
         full_every_days: Each day a share of all partitions is read, so that each is read once in so many days; besides
             those of the day itself.
-        replicas: Where copies are kept: folders inside the data root, or folders and ``s3://`` URLs of their own.
     """
 
     full_every_days: int = Field(default=7, ge=1, le=366)
-    replicas: tuple[str, ...] = ("replica",)
 
 
 def choose_records(records: Iterable[Record], day: date, params: IntegrityParams) -> list[Record]:

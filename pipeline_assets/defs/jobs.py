@@ -17,8 +17,8 @@ from pipeline_assets.defs.freshness import ON_TIME_CHECK
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.defs.resources import StoresResource
 
-DAILY_GROUPS: Final = ("ingestion", "features", "scoring", "monitoring")
-WEEKLY_GROUPS: Final = ("models", "release")
+DAILY_GROUPS: Final = ("ingestion", "features", "scoring", "monitoring", "lineage")
+WEEKLY_GROUPS: Final = ("models", "release", "lineage")
 _DAYS_WATCHED: Final = 31  # how far back the sensor looks for files; older ones are landed with a backfill
 _MAX_REQUESTS_A_TICK: Final = 7  # the rest comes with the next ticks
 
@@ -31,12 +31,12 @@ def define_chains(recipes: Mapping[str, Recipe]) -> dict[Cadence, UnresolvedAsse
         Cadence.DAILY: dg.define_asset_job(
             "daily",
             selection=dg.AssetSelection.groups(*DAILY_GROUPS) - lateness,
-            description="One day: ingest what landed, build its features, decide on its payments, measure.",
+            description="One day: ingest what landed, build its features, decide on its payments, measure, keep all.",
         ),
         Cadence.WEEKLY: dg.define_asset_job(
             "weekly",
             selection=dg.AssetSelection.groups(*WEEKLY_GROUPS) - lateness,
-            description="One week: train on all mature history, evaluate against the champion, decide on the release.",
+            description="One week: train on mature history, evaluate against the champion, decide, keep everything.",
         ),
     }
 

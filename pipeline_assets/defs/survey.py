@@ -15,6 +15,7 @@ from pipeline_assets.core.healing.plan import Lake, Plan, plan_healing
 from pipeline_assets.core.lineage.recipes import Recipe
 from pipeline_assets.defs.instance import find_awaiting_retry, find_partitions, look_at_instance
 from pipeline_assets.defs.partitions import Calendar
+from pipeline_assets.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -61,3 +62,10 @@ class Surveyor:
                 day for day in days if landed[0] <= day <= last and find_deadline(day, cadence, self.freshness) <= now
             ]
         return {asset: due[recipe.cadence] for asset, recipe in self.recipes.items()}
+
+
+def build_surveyor(settings: Settings) -> Surveyor:
+    """What finds out what must be made again, for one set of settings."""
+    params = settings.params
+    calendar = Calendar.between(settings.history_start, params.history_end, params.first_model_after_days)
+    return Surveyor(calendar, params.describe_assets(), params.freshness)

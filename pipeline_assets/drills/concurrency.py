@@ -30,7 +30,6 @@ from pipeline_assets.settings import DATA_VARIABLE, PARAMS_VARIABLE
 _DAY: Final = timedelta(days=1)
 _N_TRAININGS: Final = 3
 _MAX_ROUNDS: Final = 3  # a run that failed for a passing reason is started again, as a scheduler would
-_NO_RESULTS: Final = ("replica", "alerts")  # copies, and what was told when
 _PATIENCE_SECONDS: Final = 120.0
 _QUERY: Final = f"select count(*) as n, sum(score)::decimal(18, 6)::varchar as total from {SCORES.name}"  # noqa: S608
 # Holds a database for writing, with a transaction that never ends and views of the lake; answers each line with a query
@@ -112,8 +111,6 @@ def _overlap(spans: Sequence[tuple[float, float]]) -> bool:
 
 
 def _compare(journal: Journal, where: str, whole: Path, root: Path) -> None:
-    for folder in _NO_RESULTS:
-        shutil.rmtree(root / folder, ignore_errors=True)
     difference = Whole(whole).compare(root)
     journal.compare(where, difference)
     for leftover in difference.leftovers:

@@ -68,8 +68,8 @@ def _find_history(world: World, days_before_end: int) -> Path:
 
 def make_params(params: Params, folder: Path) -> Params:
     """Those of the world, but that its history goes on, and that the replica lies beside the data root."""
-    integrity = dataclasses.replace(params.integrity, replicas=(str(folder / "replica"),))
-    return dataclasses.replace(params, history_end=None, integrity=integrity)
+    snapshots = dataclasses.replace(params.snapshots, remotes=(str(folder / "replica"),))
+    return dataclasses.replace(params, history_end=None, snapshots=snapshots)
 
 
 def _build_histories(world: World) -> None:

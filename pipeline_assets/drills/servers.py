@@ -28,7 +28,6 @@ _N_DAYS: Final = 30
 _PATIENCE_SECONDS: Final = 600.0  # many times what each takes
 _WATCH_SECONDS: Final = 0.002  # between looks at a run's first files: it is to be killed in the middle of them
 _GOING_ON: Final = ("REQUESTED", "CANCELING", "FAILING")
-_NO_RESULTS: Final = ("replica", "alerts")  # copies, and what was told when
 _LAUNCH_BACKFILL: Final = """
 mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }"""
@@ -194,8 +193,6 @@ class _Session:
             self.journal.fail(f"{where}: {problem}")
         for run in self.list_runs():
             self.journal.count(f"runs that ended as {run.status}")
-        for folder in _NO_RESULTS:
-            shutil.rmtree(self.root / folder, ignore_errors=True)
         self.journal.compare(where, self.whole.compare(self.root))
 
 

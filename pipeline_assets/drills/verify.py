@@ -14,7 +14,8 @@ from typing import Final
 
 from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 
-CLOCKS: Final = frozenset({"reports", "dagster", "holds"})  # folders of a data root whose files state times
+# Folders of a data root whose files state times, or are copies.
+CLOCKS: Final = frozenset({"reports", "dagster", "holds", "alerts", "snapshots", "remotes"})
 _SHOWN: Final = 5  # files named in a problem
 _ID: Final = "transaction_id"
 

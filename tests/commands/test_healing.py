@@ -114,7 +114,7 @@ def test_applied_it_restores_what_a_replica_has(root: Path) -> None:
 
 def test_applied_it_makes_the_rest_again(root: Path) -> None:
     before = hash_lake(root)
-    shutil.rmtree(root / "replica")
+    shutil.rmtree(root / "remotes")
     find_file(root, "transactions", BAD).unlink()
     (root / "records" / "scores" / f"{DAYS[2]}.json").unlink()
     result = run("heal", "--apply")

@@ -80,7 +80,7 @@ def test_a_damaged_copy_restores_nothing(world: World) -> None:
     key = Key("transactions", CUT)
     record = world.stores.records.find(key)
     assert record is not None
-    damage(world.root / "replica" / "files" / "md5" / record.md5[:2] / record.md5[2:])
+    damage(world.root / "remotes" / "one" / "files" / "md5" / record.md5[:2] / record.md5[2:])
     damage(find_file(world, key))
     assert watch(world, CUT).severity is dg.AssetCheckSeverity.ERROR
     assert list(world.stores.damage.load()) == [key]

@@ -166,7 +166,7 @@ class World:
             return {str(repair.key) for repair in healer.plan(healer.verify())[1].repairs}
 
     def open_healer(self) -> Healer:
-        replicas = open_replicas(self.stores.root, self.params.integrity.replicas)
+        replicas = open_replicas(self.stores.root, self.params.snapshots.remotes)
         return Healer(self.surveyor, self.stores, replicas, lambda _: None)
 
     def note_damage(self) -> None:
@@ -259,7 +259,12 @@ def copy_world(
     def leave_out(folder: str, names: list[str]) -> set[str]:
         last = landed_until if "landing" in Path(folder).relative_to(built_root).parts else until
         days = {name: date.fromisoformat(found[0]) for name in names if (found := _DAY_IN_NAME.search(name))}
-        return {name for name, day in days.items() if day > last} | {"dagster", "reports", "replica"} & set(names)
+        return {name for name, day in days.items() if day > last} | {
+            "dagster",
+            "reports",
+            "remotes",
+            "snapshots",
+        } & set(names)
 
     shutil.copytree(built_root, root, ignore=leave_out)
     for number, week in enumerate(WEEKS):  # the entries of the log are named by their number

@@ -6,7 +6,7 @@ from pipeline_assets.core.ingestion.accounting import (
     check_rows_are_conserved,
     recount_file,
 )
-from pipeline_assets.core.ingestion.intake import DayIntake, LandedFile, digest_files, ingest_day
+from pipeline_assets.core.ingestion.intake import DayIntake, LandedFile, digest_files, digest_hashes, ingest_day
 from pipeline_assets.core.ingestion.mapping import (
     AmountColumn,
     ChargebacksMapping,
@@ -31,6 +31,7 @@ __all__ = [
     "check_quarantine_share",
     "check_rows_are_conserved",
     "digest_files",
+    "digest_hashes",
     "ingest_day",
     "recount_file",
 ]

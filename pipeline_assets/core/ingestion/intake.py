@@ -35,11 +35,18 @@ class LandedFile:
 
 def digest_files(files: Mapping[Feed, Sequence[LandedFile]]) -> str:
     """Hash (md5) of everything that landed on a day: names and bytes, in whatever order."""
-    lines = sorted(
-        f"{feed}/{file.name} {hashlib.md5(file.content, usedforsecurity=False).hexdigest()}"
-        for feed, landed in files.items()
-        for file in landed
+    return digest_hashes(
+        {
+            f"{feed}/{file.name}": hashlib.md5(file.content, usedforsecurity=False).hexdigest()
+            for feed, landed in files.items()
+            for file in landed
+        }
     )
+
+
+def digest_hashes(files: Mapping[str, str]) -> str:
+    """The same by the hashes of the files: md5 by ``feed/name``."""
+    lines = sorted(f"{name} {md5}" for name, md5 in files.items())
     return hashlib.md5("\n".join(lines).encode(), usedforsecurity=False).hexdigest()
 
 

@@ -1,0 +1,101 @@
+"""Going back: a data root, or some of its tables, as they were when a snapshot was taken."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline_assets.adapters.replica import hash_bytes
+from pipeline_assets.adapters.snapshots import Snapshots
+from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.core.lineage.snapshots import Snapshot, SnapshotError
+
+_LANDING: Final = "landing/"
+_RECORDS: Final = "records/"
+_PASSING: Final = "/checkpoints/"
+_THREADS: Final = 8
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What was done to a data root.
+
+    Attributes:
+        written: Files that got other bytes than they had, with their hash.
+        removed: Files that the snapshot does not have.
+        n_same: Files that had the right bytes.
+    """
+
+    written: Mapping[str, str]
+    removed: tuple[str, ...]
+    n_same: int
+
+
+def choose_folders(snapshot: Snapshot, tables: Iterable[str]) -> list[str]:
+    """The folders that belong to some assets (``landing``, too); all of them without a name.
+
+    Raises:
+        SnapshotError: The snapshot has nothing of an asset.
+    """
+    names = list(tables)
+    chosen = [folder for folder in snapshot.trees if not names or _belongs(folder, names)]
+    known = sorted({name for folder in snapshot.trees for name in _name(folder)})
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SnapshotError(
+            f"snapshot {snapshot.sequence} has nothing of {', '.join(unknown)}; expected some of {', '.join(known)}"
+        )
+    return chosen
+
+
+def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: Iterable[str]) -> Restored:
+    """Give the folders of ``root`` exactly the bytes of a snapshot; what is right already is left alone.
+
+    Files that landed since, or landed again with corrections, stay: they are input, and no state of the pipeline.
+    Before the first file is changed all bytes are known to be there, and each is verified before it is written.
+
+    Raises:
+        ObjectLostError: No remote has some of the bytes; nothing was changed.
+    """
+    folders = list(folders)
+    wanted = snapshots.list_files(snapshot, folders)
+    there = [path for folder in folders for path in root.list(folder) if _PASSING not in path]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = dict(zip(there, pool.map(lambda path: hash_bytes(root.read(path)), there), strict=True))
+        lacking = {
+            path: md5
+            for path, md5 in wanted.items()
+            if found.get(path) != md5 and not (path.startswith(_LANDING) and path in found)
+        }
+        snapshots.require(lacking.values())
+        surplus = sorted(path for path in found if path not in wanted and not path.startswith(_LANDING))
+        partitions: dict[str, list[str]] = {}
+        for path in [*lacking, *surplus]:
+            partitions.setdefault(_find_partition(path), []).append(path)
+
+        def change(paths: list[str]) -> None:
+            """A record that goes, goes first; one that comes, comes last: it never names what is not there."""
+            for path in sorted(paths, key=lambda one: one.startswith(_RECORDS) == (one in lacking)):
+                if path in lacking:
+                    root.write(path, snapshots.fetch(lacking[path]))
+                else:
+                    root.delete(path)
+
+        list(pool.map(change, partitions.values()))
+    n_same = len([path for path, md5 in wanted.items() if found.get(path) == md5])
+    return Restored(lacking, tuple(surplus), n_same)
+
+
+def _find_partition(path: str) -> str:
+    """What a file and its record have in common: asset and day."""
+    parts = path.removesuffix(".json").replace("date=", "").split("/")
+    return "/".join(parts[1:3])
+
+
+def _name(folder: str) -> tuple[str, ...]:
+    first, _, second = folder.partition("/")
+    return (first,) if first in ("landing", "release") else (second,)
+
+
+def _belongs(folder: str, names: Iterable[str]) -> bool:
+    return any(name in names for name in _name(folder))

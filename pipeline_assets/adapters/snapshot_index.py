@@ -1,0 +1,138 @@
+"""What of a data root belongs into a snapshot, and what of it was looked at before.
+
+A partition is its record and the files that the record names, verified; what nobody records (landed files, earlier
+versions of models, holds, reports) stands for itself. The index only saves work: without it everything is read again.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from pipeline_assets.adapters.landing import is_complete
+from pipeline_assets.adapters.replica import hash_bytes
+from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.core.lineage.recipes import LANDING
+from pipeline_assets.core.lineage.records import RecordError, read_record
+
+_LOG: Final = logging.getLogger(__name__)
+_PATH: Final = "snapshots/index.json"
+_RECORDS: Final = "records"
+_NEVER_CHANGED: Final = ("models", "release")  # folders in which a file that has other bytes than before is damaged
+_ALONE: Final = (LANDING, *_NEVER_CHANGED, "holds", "reports")
+_PASSING: Final = "/checkpoints/"  # there only while a training goes on
+_PARTITION: Final = "/date="  # of the reports only tables are kept: the others are made from what is kept
+_REREAD_SECONDS: Final = (0.05, 0.2, 0.5)  # a partition that is being replaced has for a moment bytes of two versions
+_THREADS: Final = 8
+
+
+class Entry(NamedTuple):
+    """One object that was looked at: its stamp then, and the hashes of the files that it stands for, by path."""
+
+    stamp: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Index:
+    """What was looked at, by path below the data root."""
+
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Hash by path of everything that belongs into a snapshot."""
+        return {path: md5 for entry in self.entries.values() for path, md5 in entry.files.items()}
+
+
+def load_index(root: Storage) -> Index:
+    """The index as it was saved; an empty one where there is none that can be read."""
+    try:
+        values = json.loads(root.read(_PATH))
+        return Index({path: Entry(str(stamp), dict(files)) for path, (stamp, files) in values.items()})
+    except FileNotFoundError:
+        return Index()
+    except (ValueError, TypeError, AttributeError) as error:
+        _LOG.warning("%s/%s is not readable (%s): everything is looked at again", root.root, _PATH, error)
+        return Index()
+
+
+def save_index(root: Storage, index: Index) -> None:
+    """Save the index for the next snapshot."""
+    root.write(_PATH, json.dumps(index.entries).encode())
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a look at the data root found.
+
+    Attributes:
+        index: Everything.
+        fresh: A path by hash, of what was not in the index before.
+        unsettled: What was being written, or is not as recorded: it stands in the index as it was before, if it was.
+    """
+
+    index: Index
+    fresh: Mapping[str, str]
+    unsettled: list[str]
+
+
+def scan(root: Storage, before: Index) -> Scan:
+    """Look at what has changed since ``before``."""
+    records = {path: stamp for path, stamp in root.stamps(_RECORDS).items() if path.endswith(".json")}
+    entries, fresh, unsettled = _look(root, records, before)
+    recorded = {path for entry in entries.values() for path in entry.files}
+    alone = {
+        path: stamp
+        for folder in _ALONE
+        for path, stamp in root.stamps(folder).items()
+        if path not in recorded and _is_kept(path)
+    }
+    others, more, damaged = _look(root, alone, before)
+    return Scan(Index({**entries, **others}), fresh | more, [*unsettled, *damaged])
+
+
+def _is_kept(path: str) -> bool:
+    folder = path.split("/", maxsplit=1)[0]
+    if folder == LANDING:
+        return is_complete("/".join(path.split("/")[3:]))
+    return _PASSING not in path and (folder != "reports" or _PARTITION in path)
+
+
+def _look(
+    root: Storage, stamps: Mapping[str, str], before: Index
+) -> tuple[dict[str, Entry], dict[str, str], list[str]]:
+    entries = {path: before.entries[path] for path in stamps if path in before.entries}
+    changed = [path for path, stamp in stamps.items() if path not in entries or entries[path].stamp != stamp]
+    fresh: dict[str, str] = {}
+    unsettled = []
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for path, files in zip(changed, pool.map(lambda one: _hash(root, one), changed), strict=True):
+            known = entries.get(path)
+            is_damaged = known and path.startswith(_NEVER_CHANGED) and known.files != files
+            if files is None or is_damaged:
+                unsettled.append(path)
+                continue
+            entries[path] = Entry(stamps[path], files)
+            fresh |= {md5: file for file, md5 in files.items()}
+    return entries, fresh, unsettled
+
+
+def _hash(root: Storage, path: str) -> dict[str, str] | None:
+    """The hashes of what an object stands for; None where it is gone, or its files are not those that it names."""
+    for seconds in (*_REREAD_SECONDS, 0.0):
+        try:
+            content = root.read(path)
+            named = read_record(content).files if path.startswith(f"{_RECORDS}/") else {}
+            if all(hash_bytes(root.read(file)) == md5 for file, md5 in named.items()):
+                return {path: hash_bytes(content), **named}
+        except FileNotFoundError:
+            pass
+        except RecordError:
+            return None
+        time.sleep(seconds)
+    return None

@@ -1,0 +1,87 @@
+"""The asset ``snapshot``: everything is kept in the remotes after each chain, and on demand."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+import dagster as dg
+
+from pipeline_assets.adapters.dvc_workspace import commit_workspace
+from pipeline_assets.adapters.revision import find_revision
+from pipeline_assets.adapters.snapshots import Snapshots, Taken
+from pipeline_assets.contracts.tables import INTEGRITY, SERVICE_LEVELS
+from pipeline_assets.core.alerting import Alert
+from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.lineage.recipes import RELEASE
+from pipeline_assets.defs.failures import RETRY, names_failures
+from pipeline_assets.defs.reporting import make_check_result
+from pipeline_assets.defs.resources import OWNERS, AlertsResource, StoresResource
+
+SNAPSHOT = "snapshot"
+GROUP = "lineage"
+_CHECK = "snapshot_is_replicated"
+_ALERT = "snapshot/behind"
+
+
+def build(snapshots: Snapshots, parameters: bytes, clock: Callable[[], datetime]) -> dg.Definitions:
+    """The asset and its check; ``parameters`` are kept with each snapshot."""
+
+    @dg.asset(
+        name=SNAPSHOT,
+        deps=[INTEGRITY.name, SERVICE_LEVELS.name, RELEASE],  # to come last in either chain: it keeps what they made
+        check_specs=[
+            dg.AssetCheckSpec(_CHECK, asset=SNAPSHOT, description="Every remote has everything that was ever kept.")
+        ],
+        pool="snapshot",  # one writer; who comes by another way waits at the lock
+        retry_policy=RETRY,
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"dvc"},
+        code_version="1",
+        description="All bytes and what they were made from, kept under the run's id in DVC remotes.",
+    )
+    @names_failures({})  # it is made from no recipe
+    def snapshot(
+        context: dg.AssetExecutionContext, stores: StoresResource, alerts: AlertsResource
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        taken = snapshots.take(context.run.run_id, find_revision(), parameters, clock())
+        _tell(alerts, taken, clock())
+        finding = judge_replication(taken)
+        committed = commit_workspace(stores.root)
+        yield dg.MaterializeResult(
+            data_version=dg.DataVersion(taken.snapshot.digest),
+            metadata={
+                "sequence": taken.snapshot.sequence,
+                "files": taken.snapshot.n_files,
+                "new_objects": taken.n_new,
+                "revision": taken.snapshot.revision,
+                "trees": dg.MetadataValue.json(dict(taken.snapshot.trees)),
+                "not_replicated": dg.MetadataValue.json(taken.behind),
+                "unsettled": dg.MetadataValue.json(taken.unsettled),
+                "dvc": committed,
+            },
+            check_results=[make_check_result(finding, check_name=_CHECK)],
+        )
+
+    return dg.Definitions(assets=[snapshot])
+
+
+def judge_replication(taken: Taken) -> Finding:
+    """Whether each remote has all snapshots."""
+    problems = [f"{remote} is behind: {why}" for remote, why in taken.behind.items()]
+    if taken.lost:
+        problems.append(f"of snapshots {taken.lost} some bytes are in no remote any more")
+    return Finding(
+        passed=not problems,
+        level=Level.WARN,
+        explanation="; ".join(problems) or f"snapshot {taken.snapshot.sequence} and all before it are in every remote",
+        facts={"remotes_behind": len(taken.behind), "snapshots_lost": len(taken.lost)},
+    )
+
+
+def _tell(alerts: AlertsResource, taken: Taken, now: datetime) -> None:
+    finding = judge_replication(taken)
+    if finding.passed:
+        alerts.resolve(_ALERT, "every remote has everything again", now)
+        return
+    step = "look at the remote; the next snapshot brings it what it lacks"
+    alerts.open(Alert(_ALERT, finding.explanation, ", ".join(taken.behind) or "remotes", now, step, Level.WARN), now)
