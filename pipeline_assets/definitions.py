@@ -25,10 +25,11 @@ from pipeline_assets.defs import (
     snapshot,
 )
 from pipeline_assets.defs.origins import find_origins
+from pipeline_assets.defs.snapshot import record_restoration
 from pipeline_assets.defs.survey import Surveyor, build_surveyor
 from pipeline_assets.settings import Settings, read_settings
 
-__all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs", "find_origins"]
+__all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs", "find_origins", "record_restoration"]
 
 
 def _read_clock() -> datetime:

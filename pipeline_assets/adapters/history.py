@@ -23,6 +23,10 @@ class History:
         """The record of a version of a partition; None where no snapshot has it."""
         return next((record for _, record in self._list_records(key) if record.version == version), None)
 
+    def list_versions(self, key: Key) -> list[Record]:
+        """The records that a partition had in the snapshots, each once, the latest first."""
+        return list({record.version: record for _, record in self._list_records(key)}.values())
+
     def find_first(self, key: Key, version: str) -> Snapshot | None:
         """The first snapshot that has a version of a partition: taken by, or soon after, the run that made it."""
         having = [snapshot for snapshot, record in self._list_records(key) if record.version == version]

@@ -8,7 +8,7 @@ from typing import Final
 from pipeline_assets.adapters.replica import hash_bytes
 from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import Storage
-from pipeline_assets.core.lineage.snapshots import Snapshot, SnapshotError
+from pipeline_assets.core.lineage.snapshots import TOP, Snapshot, SnapshotError
 
 _LANDING: Final = "landing/"
 _RECORDS: Final = "records/"
@@ -59,7 +59,8 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
     """
     folders = list(folders)
     wanted = snapshots.list_files(snapshot, folders)
-    there = [path for folder in folders for path in root.list(folder) if _PASSING not in path]
+    there = [path for folder in folders if folder != TOP for path in root.list(folder) if _PASSING not in path]
+    there += [path for path in wanted if "/" not in path and root.exists(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
         found = dict(zip(there, pool.map(lambda path: hash_bytes(root.read(path)), there), strict=True))
         lacking = {
@@ -89,12 +90,12 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
 def _find_partition(path: str) -> str:
     """What a file and its record have in common: asset and day."""
     parts = path.removesuffix(".json").replace("date=", "").split("/")
-    return "/".join(parts[1:3])
+    return "/".join(parts[1:3]) or path
 
 
 def _name(folder: str) -> tuple[str, ...]:
     first, _, second = folder.partition("/")
-    return (first,) if first in ("landing", "release") else (second,)
+    return (first,) if first in ("landing", "release") else (second or folder,)
 
 
 def _belongs(folder: str, names: Iterable[str]) -> bool:

@@ -24,6 +24,7 @@ _PATH: Final = "snapshots/index.json"
 _RECORDS: Final = "records"
 _NEVER_CHANGED: Final = ("models", "release")  # folders in which a file that has other bytes than before is damaged
 _ALONE: Final = (LANDING, *_NEVER_CHANGED, "holds", "reports")
+_WORLD: Final = "world.json"  # which world was simulated, and from which day on
 _PASSING: Final = "/checkpoints/"  # there only while a training goes on
 _PARTITION: Final = "/date="  # of the reports only tables are kept: the others are made from what is kept
 _REREAD_SECONDS: Final = (0.05, 0.2, 0.5)  # a partition that is being replaced has for a moment bytes of two versions
@@ -86,7 +87,8 @@ def scan(root: Storage, before: Index) -> Scan:
     records = {path: stamp for path, stamp in root.stamps(_RECORDS).items() if path.endswith(".json")}
     entries, fresh, unsettled = _look(root, records, before)
     recorded = {path for entry in entries.values() for path in entry.files}
-    alone = {
+    alone = {_WORLD: root.stamp(_WORLD)} if root.exists(_WORLD) else {}
+    alone |= {
         path: stamp
         for folder in _ALONE
         for path, stamp in root.stamps(folder).items()

@@ -90,6 +90,27 @@ class Chains:
         if due:
             self._run("weekly", ("models", "release"), due[0], due[-1], "weeks", len(due))
 
+    def take_snapshot(self) -> None:
+        """Keep the data root as it is, as a run of its own.
+
+        Raises:
+            ChainFailedError: No remote took it.
+        """
+        import dagster as dg
+
+        with dg.DagsterInstance.get() as instance:
+            result = self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
+                instance=instance, asset_selection=[dg.AssetKey("snapshot")], run_config=_QUIET, raise_on_error=False
+            )
+        if not result.success:
+            raise ChainFailedError(_explain("snapshot", result))
+        (event,) = result.asset_materializations_for_node("snapshot")
+        told = {name: value.value for name, value in event.metadata.items()}
+        self._say(
+            f"snapshot {told['sequence']}: {told['files']} files, {told['new_objects']} new objects"
+            + (f"; NOT replicated: {told['not_replicated']}" if told["not_replicated"] else "")
+        )
+
     def run_assets(self, cadence: Cadence, assets: Sequence[str], first: date, last: date) -> None:
         """Materialize some assets of one cadence for a range of partitions, as a backfill.
 

@@ -1,17 +1,21 @@
 """The asset ``snapshot``: everything is kept in the remotes after each chain, and on demand."""
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator
+from datetime import date, datetime
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
 from pipeline_assets.adapters.dvc_workspace import commit_workspace
 from pipeline_assets.adapters.revision import find_revision
 from pipeline_assets.adapters.snapshots import Snapshots, Taken
+from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import INTEGRITY, SERVICE_LEVELS
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Finding, Level
 from pipeline_assets.core.lineage.recipes import RELEASE
+from pipeline_assets.core.lineage.records import Key
+from pipeline_assets.core.lineage.snapshots import Snapshot
 from pipeline_assets.defs.failures import RETRY, names_failures
 from pipeline_assets.defs.reporting import make_check_result
 from pipeline_assets.defs.resources import OWNERS, AlertsResource, StoresResource
@@ -76,6 +80,45 @@ def judge_replication(taken: Taken) -> Finding:
         explanation="; ".join(problems) or f"snapshot {taken.snapshot.sequence} and all before it are in every remote",
         facts={"remotes_behind": len(taken.behind), "snapshots_lost": len(taken.lost)},
     )
+
+
+def record_restoration(
+    instance: dg.DagsterInstance, stores: Stores, written: Iterable[str], origin: Snapshot
+) -> list[Key]:
+    """Record each partition that has bytes of a snapshot again as a materialization that says where they come from."""
+    restored = []
+    for asset, day in sorted({key for path in written if (key := _find_key(path))}):
+        record = stores.records.find(Key(asset, day))
+        if record is None:
+            continue
+        restored.append(record.key)
+        stores.damage.strike(record.key)
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                asset,
+                partition=day.isoformat(),
+                description=f"restored from snapshot {origin.sequence}",
+                metadata={
+                    "md5": record.md5,
+                    "restored_from_snapshot": origin.sequence,
+                    "snapshot_taken_at": dg.MetadataValue.timestamp(origin.taken_at),
+                    "snapshot_run": origin.run_id,
+                    "revision": origin.revision,
+                },
+                tags={DATA_VERSION_TAG: record.md5, DATA_VERSION_IS_USER_PROVIDED_TAG: "true"},
+            )
+        )
+    return restored
+
+
+def _find_key(path: str) -> Key | None:
+    """The partition whose record it is; what else belongs to a partition is restored with its record or without."""
+    folder, _, name = path.removesuffix(".json").replace("/date=", "/").partition("/")
+    parts = name.split("/")
+    try:
+        return Key(parts[0], date.fromisoformat(parts[1])) if folder in ("records", "lake", "models") else None
+    except (IndexError, ValueError):
+        return None
 
 
 def _tell(alerts: AlertsResource, taken: Taken, now: datetime) -> None:

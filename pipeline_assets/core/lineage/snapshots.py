@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass as validated
 _STRICT: Final = ConfigDict(extra="forbid")
 _TREE_DEPTH: Final = 2  # folders: lake/transactions is a tree, and so is records/transactions
 _SUFFIX: Final = ".dir"
+TOP: Final = "."  # the tree of files that lie in no folder
 LATEST: Final = "latest"
 
 
@@ -90,8 +91,8 @@ def read_snapshot(content: bytes) -> Snapshot:
 
 
 def find_tree(path: str) -> str:
-    """The folder whose tree a file of the data root belongs to."""
-    return "/".join(path.split("/")[:_TREE_DEPTH])
+    """The folder whose tree a file of the data root belongs to; ``.`` for one that lies in no folder."""
+    return "/".join(path.split("/")[:_TREE_DEPTH]) if "/" in path else TOP
 
 
 def make_trees(files: Mapping[str, str]) -> dict[str, bytes]:
@@ -116,7 +117,8 @@ def read_tree(folder: str, content: bytes) -> dict[str, str]:
     """
     try:
         listed: list[dict[str, Any]] = json.loads(content)
-        return {f"{folder}/{entry['relpath']}": str(entry["md5"]) for entry in listed}
+        start = "" if folder == TOP else f"{folder}/"
+        return {f"{start}{entry['relpath']}": str(entry["md5"]) for entry in listed}
     except (ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"the tree of {folder}: expected DVC's list of files, found {content[:60]!r}") from error
 
