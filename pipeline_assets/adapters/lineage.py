@@ -3,21 +3,22 @@
 import hashlib
 import json
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Final
 
+from pipeline_assets.adapters.history import History
 from pipeline_assets.adapters.lake import ABSENT
 from pipeline_assets.adapters.landing import UNREADABLE
 from pipeline_assets.adapters.sql import query
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import SCORES
 from pipeline_assets.contracts.vocabularies import Rung
-from pipeline_assets.core.ingestion import digest_files
+from pipeline_assets.core.ingestion import digest_hashes
 from pipeline_assets.core.lineage.recipes import LANDING, MODEL
 from pipeline_assets.core.lineage.records import UNAVAILABLE, Key, parse_key
-from pipeline_assets.core.lineage.tree import FindRecord, Landed, NodeId, Sources, find_record
+from pipeline_assets.core.lineage.tree import Landed, NodeId, Sources, find_record
 
 _MODEL_VERSION: Final = re.compile(r"(\d{4}-\d{2}-\d{2})-([0-9a-f]{12})")
 _SCORE_PREFIX: Final = f"{SCORES.name}/"
@@ -44,10 +45,11 @@ class Question:
     decision: dict[str, Any] | None = None
 
 
-def open_sources(stores: Stores, earlier: Sequence[FindRecord] = ()) -> Sources:
-    """The records as they are now, then ``earlier``; landed files are read and hashed when they are asked for."""
+def open_sources(stores: Stores, history: History | None = None) -> Sources:
+    """The records as they are now, then those of snapshots; what landed on a day is read when it is asked for."""
     records = stores.records.load_all()
-    return Sources(records.get, lambda day: _find_landed(stores, day), earlier)
+    now = Sources(records.get, lambda day: _find_landed(stores, day))
+    return now if history is None else replace(now, earlier=[history.find_record], earlier_landed=[history.find_landed])
 
 
 def _find_landed(stores: Stores, day: date) -> Landed:
@@ -55,12 +57,15 @@ def _find_landed(stores: Stores, day: date) -> Landed:
         landed = stores.landing.read_day(day)
     except OSError:
         return Landed(UNREADABLE, {})
-    files = {
-        f"{LANDING}/{feed}/{day}/{file.name}": hashlib.md5(file.content, usedforsecurity=False).hexdigest()
-        for feed, listed in landed.items()
-        for file in listed
+    hashes = {
+        (feed, file.name): hashlib.md5(file.content, usedforsecurity=False).hexdigest()
+        for feed, files in landed.items()
+        for file in files
     }
-    return Landed(digest_files(landed), files)
+    return Landed(
+        digest_hashes({f"{feed}/{name}": md5 for (feed, name), md5 in hashes.items()}),
+        {f"{LANDING}/{feed}/{day}/{name}": md5 for (feed, name), md5 in hashes.items()},
+    )
 
 
 def resolve(stores: Stores, sources: Sources, assets: Collection[str], key: str) -> Question:
@@ -125,8 +130,8 @@ def _find_model(stores: Stores, sources: Sources, version: str, as_of: str, digi
         ) from error
     if find_record(model, sources) is None:
         raise LineageError(
-            f"model {version}: expected the record of its bytes (md5 {model.version}), found none; another one was "
-            f"trained since: pipeline-assets lineage {model.key}"
+            f"model {version}: expected the record of its bytes (md5 {model.version}), found none, not in a "
+            f"snapshot either; another one was trained since: pipeline-assets lineage {model.key}"
         )
     return model
 

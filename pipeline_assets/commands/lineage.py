@@ -34,14 +34,15 @@ def lineage(
     KEY is a partition (scores@2026-05-01), a model (2026-02-08-377c3a0b22a7), or the decision on a payment
     (scores/<transaction id>). Text shows ranges of days, mermaid and dot an asset a box; JSON is always complete.
     """
+    from pipeline_assets.adapters.history import History
     from pipeline_assets.adapters.lineage import open_sources, resolve
-    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.commands.snapshots import open_snapshots
     from pipeline_assets.core.lineage.tree import build_tree
     from pipeline_assets.settings import read_settings
 
     settings = read_settings()
-    stores = open_stores(settings.data_root)
-    sources, assets = open_sources(stores), settings.params.describe_assets()
+    stores, snapshots = open_snapshots(settings)
+    sources, assets = open_sources(stores, History(snapshots)), settings.params.describe_assets()
     questions = [resolve(stores, sources, assets, key) for key in keys]
     tree = build_tree((root for question in questions for root in question.roots), sources, depth)
     if style in {"mermaid", "dot"}:

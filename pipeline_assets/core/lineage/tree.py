@@ -15,6 +15,7 @@ from pipeline_assets.core.lineage.recipes import LANDING
 from pipeline_assets.core.lineage.records import UNAVAILABLE, Key, Record, parse_key
 
 FindRecord = Callable[[Key, str], Record | None]  # the record of one version of a partition
+FindLanded = Callable[[date, str], Mapping[str, str] | None]  # the files of one version of what landed on a day
 
 
 class NodeId(NamedTuple):
@@ -58,11 +59,13 @@ class Sources:
         present: The record that a partition has now, if any.
         landed: What is in the landing zone for a day now, if anything.
         earlier: Finders of versions that were replaced since, asked in their order.
+        earlier_landed: The same for what had landed.
     """
 
     present: Callable[[Key], Record | None]
     landed: Callable[[date], Landed | None]
     earlier: Sequence[FindRecord] = ()
+    earlier_landed: Sequence[FindLanded] = ()
 
 
 @dataclass(frozen=True)
@@ -168,10 +171,7 @@ def _make_node(one: NodeId, sources: Sources) -> Node:
     if one.version == UNAVAILABLE:
         return Node(one, State.UNAVAILABLE)
     if one.key.asset == LANDING:
-        landed = sources.landed(one.key.day)
-        if landed is None or landed.version != one.version:
-            return Node(one, State.CHANGED, present=landed.version if landed else None)
-        return Node(one, State.LANDED, present=landed.version, files=landed.files)
+        return _make_landed_node(one, sources)
     present = sources.present(one.key)
     version = present.version if present else None
     record = find_record(one, sources)
@@ -179,3 +179,15 @@ def _make_node(one: NodeId, sources: Sources) -> Node:
         return Node(one, State.CHANGED, present=version)
     inputs = (NodeId(parse_key(name), upstream) for name, upstream in record.inputs.items())
     return Node(one, State.RECORDED, record, version, record.files, tuple(sorted(inputs)))
+
+
+def _make_landed_node(one: NodeId, sources: Sources) -> Node:
+    landed = sources.landed(one.key.day)
+    present = landed.version if landed else None
+    if landed is not None and present == one.version:
+        return Node(one, State.LANDED, present=present, files=landed.files)
+    for find in sources.earlier_landed:
+        files = find(one.key.day, one.version)
+        if files is not None:
+            return Node(one, State.LANDED, present=present, files=files)
+    return Node(one, State.CHANGED, present=present)

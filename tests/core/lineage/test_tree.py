@@ -75,6 +75,15 @@ def test_a_version_from_before_is_shown_with_what_really_went_into_it() -> None:
     assert NodeId(at(LANDING, 0), "l0") in tree.nodes
 
 
+def test_what_had_landed_before_is_shown_with_the_files_that_went_in() -> None:
+    one = NodeId(at(LANDING, 0), "then")
+    finders = [lambda *_: None, lambda _, version: {"a": "f"} if version == "then" else None]
+    sources = Sources(lambda _: None, lambda _: Landed("now", {"b": "g"}), (), finders)
+    (node,) = build_tree([one], sources).nodes.values()
+    assert node == Node(one, State.LANDED, present="now", files={"a": "f"})
+    assert node.is_replaced
+
+
 def test_the_present_record_is_asked_first() -> None:
     record = make_record(at("raw", 0), "m")
 
