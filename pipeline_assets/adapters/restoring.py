@@ -95,7 +95,7 @@ def _find_partition(path: str) -> str:
 
 def _name(folder: str) -> tuple[str, ...]:
     first, _, second = folder.partition("/")
-    return (first,) if first in ("landing", "release") else (second or folder,)
+    return (first,) if first in ("landing", "release") else (second or "world.json",)
 
 
 def _belongs(folder: str, names: Iterable[str]) -> bool:

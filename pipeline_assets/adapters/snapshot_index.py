@@ -98,6 +98,26 @@ def scan(root: Storage, before: Index) -> Scan:
     return Scan(Index({**entries, **others}), fresh | more, [*unsettled, *damaged])
 
 
+class Source:
+    """The objects that the data root itself can give."""
+
+    def __init__(self, root: Storage, index: Index, objects: Mapping[str, bytes]) -> None:
+        """Those of the files of ``index``, and ``objects`` that were made of it."""
+        self._root = root
+        self._paths = {md5: path for path, md5 in index.files.items()}
+        self._objects = objects
+
+    def find(self, md5: str) -> bytes | None:
+        """The bytes with that hash; None where they are not there any more."""
+        if md5 in self._objects:
+            return self._objects[md5]
+        try:
+            content = self._root.read(self._paths[md5])
+        except (KeyError, FileNotFoundError):
+            return None
+        return content if hash_bytes(content) == md5 else None
+
+
 def _is_kept(path: str) -> bool:
     folder = path.split("/", maxsplit=1)[0]
     if folder == LANDING:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from pipeline_assets.adapters.replica import Replica, hash_bytes
-from pipeline_assets.adapters.snapshot_index import Index, Scan, load_index, save_index, scan
+from pipeline_assets.adapters.snapshot_index import Scan, Source, load_index, save_index, scan
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.core.failures import FailureKind, classify_failure
 from pipeline_assets.core.lineage.snapshots import (
@@ -83,8 +83,9 @@ class Snapshots:
         """
         with self._root.lock(_LOCK):
             before = self.list()
-            found, behind, n_new = self._scan_and_put(before[-1] if before else None, parameters)
+            found, objects, behind, n_new = self._scan_and_put(before[-1] if before else None, parameters)
             trees = {folder: hash_tree(content) for folder, content in make_trees(found.index.files).items()}
+            self._trees |= {tree: read_tree(folder, objects[tree]) for folder, tree in trees.items()}
             snapshot = Snapshot(
                 sequence=before[-1].sequence + 1 if before else 0,
                 taken_at=now,
@@ -97,7 +98,7 @@ class Snapshots:
             self._root.write(_name(snapshot.sequence), snapshot.to_bytes())
             save_index(self._root, found.index)
             taken = Taken(snapshot, n_new, behind, found.unsettled)
-            self._replicate([*before, snapshot], found.index, taken)
+            self._replicate([*before, snapshot], Source(self._root, found.index, objects), taken)
             return taken
 
     def list(self) -> list[Snapshot]:
@@ -184,8 +185,14 @@ class Snapshots:
                     n_removed += 1
             return n_removed
 
-    def _scan_and_put(self, before: Snapshot | None, parameters: bytes) -> tuple[Scan, dict[str, str], int]:
-        """Look at the data root and give each remote what is new; what was found, who is behind, how many were new."""
+    def _scan_and_put(
+        self, before: Snapshot | None, parameters: bytes
+    ) -> tuple[Scan, dict[str, bytes], dict[str, str], int]:
+        """Look at the data root and give each remote what is new.
+
+        Returns:
+            What was found, the trees and the parameters as objects, who is behind and why, how many objects were new.
+        """
         known = {before.parameters, *before.trees.values()} if before else set()
         for attempt in range(_ATTEMPTS):
             found = scan(self._root, load_index(self._root))
@@ -194,7 +201,7 @@ class Snapshots:
             lacking = {md5: content for md5, content in objects.items() if md5 not in known}
             behind: dict[str, str] = {}
             try:
-                return found, behind, self._put_everywhere(found.fresh, lacking, behind)
+                return found, objects, behind, self._put_everywhere(found.fresh, lacking, behind)
             except ReplacedMeanwhileError:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -236,9 +243,8 @@ class Snapshots:
             _LOG.warning("remote %s: %s", remote.root, error)
             behind[remote.root] = f"{type(error).__name__}: {error}"
 
-    def _replicate(self, snapshots: Sequence[Snapshot], index: Index, taken: Taken) -> None:
+    def _replicate(self, snapshots: Sequence[Snapshot], source: Source, taken: Taken) -> None:
         """Let each remote have all snapshots: what it lacks of them comes from the others or from the data root."""
-        paths = {md5: path for path, md5 in index.files.items()}
         lost: set[int] = set()
         for remote in self._remotes:
             if remote.root in taken.behind:
@@ -248,14 +254,14 @@ class Snapshots:
                 whole: Snapshot | None = None  # the latest of which the remote has everything
                 for snapshot in snapshots:
                     if _remote_name(snapshot.sequence) not in there:
-                        if not self._complete(remote, snapshot, whole, paths):
+                        if not self._complete(remote, snapshot, whole, source):
                             lost.add(snapshot.sequence)
                             continue
                         remote.storage.write(_remote_name(snapshot.sequence), snapshot.to_bytes())
                     whole = snapshot
         taken.lost = sorted(lost)
 
-    def _complete(self, remote: Replica, snapshot: Snapshot, whole: Snapshot | None, paths: Mapping[str, str]) -> bool:
+    def _complete(self, remote: Replica, snapshot: Snapshot, whole: Snapshot | None, source: Source) -> bool:
         """Give a remote what it lacks of a snapshot, of ``whole`` it lacks nothing; whether it has all then."""
         before = whole.trees if whole else {}
         try:
@@ -266,21 +272,11 @@ class Snapshots:
                     wanted |= {tree, *self._read_tree(folder, tree).values()} - set(known)
             for md5 in sorted(wanted, key=_is_tree):  # to DVC, a tree that is there has all its files
                 if not remote.has(md5):
-                    remote.put(self._find_anywhere(md5, paths), md5)
+                    remote.put(source.find(md5) or self.fetch(md5), md5)
         except ObjectLostError as error:
             _LOG.warning("snapshot %d in %s: %s", snapshot.sequence, remote.root, error)
             return False
         return True
-
-    def _find_anywhere(self, md5: str, paths: Mapping[str, str]) -> bytes:
-        if md5 in paths:
-            try:
-                content = self._root.read(paths[md5])
-            except FileNotFoundError:
-                content = b""
-            if hash_bytes(content) == md5:
-                return content
-        return self.fetch(md5)
 
     def _read_tree(self, folder: str, tree: str) -> dict[str, str]:
         if tree not in self._trees:

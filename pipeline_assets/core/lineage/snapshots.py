@@ -92,7 +92,7 @@ def read_snapshot(content: bytes) -> Snapshot:
 
 def find_tree(path: str) -> str:
     """The folder whose tree a file of the data root belongs to; ``.`` for one that lies in no folder."""
-    return "/".join(path.split("/")[:_TREE_DEPTH]) if "/" in path else TOP
+    return "/".join(path.split("/")[:-1][:_TREE_DEPTH]) or TOP
 
 
 def make_trees(files: Mapping[str, str]) -> dict[str, bytes]:
@@ -100,7 +100,8 @@ def make_trees(files: Mapping[str, str]) -> dict[str, bytes]:
     entries: dict[str, list[dict[str, str]]] = {}
     for path in sorted(files):
         tree = find_tree(path)
-        entries.setdefault(tree, []).append({"md5": files[path], "relpath": path.removeprefix(f"{tree}/")})
+        below = path if tree == TOP else path.removeprefix(f"{tree}/")
+        entries.setdefault(tree, []).append({"md5": files[path], "relpath": below})
     return {tree: json.dumps(listed, sort_keys=True).encode() for tree, listed in entries.items()}
 
 

@@ -1,0 +1,118 @@
+"""Trees are DVC's own, and a snapshot is found by what a person knows of it."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline_assets.core.lineage.snapshots import (
+    Snapshot,
+    SnapshotError,
+    SnapshotParams,
+    choose_kept,
+    choose_snapshot,
+    find_tree,
+    hash_tree,
+    make_trees,
+    read_snapshot,
+    read_tree,
+)
+
+START = datetime(2026, 3, 1, 6, tzinfo=UTC)
+NAMES = st.text(st.sampled_from("abcxyz0189-_=é "), min_size=1, max_size=8)
+MD5S = st.text("0123456789abcdef", min_size=32, max_size=32)
+FILES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=5).map("/".join), MD5S, max_size=20)
+
+
+def make_snapshot(sequence: int, taken_at: datetime, run_id: str = "", because: str = "") -> Snapshot:
+    return Snapshot(sequence, taken_at, run_id or f"run-{sequence}", "abc", "def", {}, 0, because)
+
+
+def days(count: int) -> list[Snapshot]:
+    return [make_snapshot(number, START + timedelta(days=number)) for number in range(count)]
+
+
+@given(FILES)
+def test_trees_hold_every_file_and_no_other(files: dict[str, str]) -> None:
+    found = {}
+    for folder, content in make_trees(files).items():
+        assert {find_tree(path) for path in read_tree(folder, content)} == {folder}
+        found |= read_tree(folder, content)
+    assert found == files
+
+
+@given(FILES.filter(bool))
+def test_the_name_of_a_tree_depends_on_its_files_and_not_on_their_order(files: dict[str, str]) -> None:
+    trees = {folder: hash_tree(content) for folder, content in make_trees(files).items()}
+    assert trees == {
+        folder: hash_tree(content) for folder, content in make_trees(dict(reversed(files.items()))).items()
+    }
+    path = min(files)
+    other = make_trees({**files, path: "f" * 31 + ("0" if files[path][-1] == "f" else "f")})
+    assert hash_tree(other[find_tree(path)]) != trees[find_tree(path)]
+
+
+def test_a_tree_has_the_bytes_that_dvc_gives_to_it(tmp_path: Path) -> None:
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    files = {f"lake/scores/date=2026-03-0{day}/part.parquet": f"{day}" * 32 for day in (3, 1, 2)}
+    theirs = Tree()
+    for path, md5 in files.items():
+        theirs.add(tuple(path.split("/")[2:]), None, HashInfo("md5", md5))
+    theirs.digest()
+    (ours,) = make_trees(files).values()
+    assert ours == theirs.as_bytes()
+    assert theirs.hash_info is not None
+    assert hash_tree(ours) == theirs.hash_info.value
+
+
+@pytest.mark.parametrize("content", [b"", b"{}x", b'{"md5": 1}', b'[{"md5": "1"}]'])
+def test_what_is_no_tree_is_an_error_that_names_the_folder(content: bytes) -> None:
+    with pytest.raises(SnapshotError, match="lake/scores"):
+        read_tree("lake/scores", content)
+
+
+def test_a_snapshot_is_read_as_it_was_written_and_garbage_is_refused() -> None:
+    snapshot = make_snapshot(3, START, because="audit")
+    assert read_snapshot(snapshot.to_bytes()) == snapshot
+    with pytest.raises(SnapshotError, match="expected a snapshot"):
+        read_snapshot(snapshot.to_bytes()[:-9])
+
+
+@pytest.mark.parametrize(
+    ("as_of", "sequence"),
+    [("latest", 9), ("4", 4), ("run-7", 7), ("2026-03-01", 0), ("2026-03-05", 4), ("2026-03-05T05:59", 3),
+     ("2026-03-05T06:00:00+00:00", 4), ("2026-03-05T06:30:00+01:00", 3), ("2030-01-01", 9)],
+)  # fmt: skip
+def test_a_snapshot_is_found_by_number_run_day_or_time(as_of: str, sequence: int) -> None:
+    assert choose_snapshot(days(10), as_of).sequence == sequence
+
+
+@pytest.mark.parametrize(
+    ("as_of", "what"),
+    [("2026-02-28", "the first snapshot was taken"), ("yesterday", "expected latest"), ("run-", "several runs")],
+)
+def test_what_names_no_snapshot_is_an_error_that_says_what_would(as_of: str, what: str) -> None:
+    with pytest.raises(SnapshotError, match=what):
+        choose_snapshot(days(3), as_of)
+    with pytest.raises(SnapshotError, match="take one"):
+        choose_snapshot([], as_of)
+
+
+def test_young_snapshots_stay_then_one_a_week_then_what_a_person_keeps() -> None:
+    snapshots = days(60)
+    snapshots[3] = make_snapshot(3, snapshots[3].taken_at, because="audit")
+    kept = choose_kept(snapshots, SnapshotParams(keep_days=10, keep_weeks=5), snapshots[-1].taken_at)
+    numbers = [one.sequence for one in kept]
+    assert numbers[-11:] == list(range(49, 60))
+    assert numbers[:-11] == [3, 28, 35, 42]  # Sundays: the first of March is one
+
+
+@given(st.integers(1, 40), st.integers(1, 60), st.integers(0, 9))
+def test_the_latest_snapshot_always_stays(count: int, keep_days: int, keep_weeks: int) -> None:
+    snapshots = days(count)
+    kept = choose_kept(snapshots, SnapshotParams(keep_days=keep_days, keep_weeks=keep_weeks), START.replace(year=2040))
+    assert snapshots[-1] in kept
