@@ -74,12 +74,15 @@ def replicate(stores: Stores, records: Iterable[Record], replicas: Sequence[Repl
 
 def _restore(stores: Stores, damage: Damage, replicas: Sequence[Replica]) -> str | None:
     md5 = damage.expected.removeprefix("md5 ")
-    for replica in replicas:
-        content = replica.find(md5)
-        if content is not None:
-            stores.root.write(damage.path, content)
-            return replica.root
-    return None
+    copies = [(replica, replica.find(md5)) for replica in replicas]
+    replica, content = next(((replica, found) for replica, found in copies if found is not None), (None, None))
+    if replica is None or content is None:
+        return None
+    stores.root.write(damage.path, content)
+    for other, found in copies:
+        if found is None:  # damaged itself, or lost
+            other.put(content)
+    return replica.root
 
 
 def _hash_file(stores: Stores, path: str) -> str | None:

@@ -63,7 +63,7 @@ def _list_released(stores: Stores, history: History) -> Iterator[NodeId]:
 
 
 def _list_objects(stores: Stores, history: History, roots: Sequence[NodeId]) -> Iterator[str]:
-    tree = build_tree(roots, open_sources(stores, [history.find_record]))
+    tree = build_tree(roots, open_sources(stores, history))
     for node in tree.nodes.values():
         yield from node.files.values()
         if node.record is not None:

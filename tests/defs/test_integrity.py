@@ -76,12 +76,19 @@ def test_what_the_replica_lacks_is_made_again_by_the_sensor(copy_world: CopyWorl
     assert watch(world, CUT).passed
 
 
-def test_a_damaged_copy_restores_nothing(world: World) -> None:
+def test_a_damaged_copy_restores_nothing_and_is_mended_from_the_other(world: World) -> None:
     key = Key("transactions", CUT)
     record = world.stores.records.find(key)
     assert record is not None
-    damage(world.root / "remotes" / "one" / "files" / "md5" / record.md5[:2] / record.md5[2:])
+    copies = [
+        world.root / "remotes" / one / "files" / "md5" / record.md5[:2] / record.md5[2:] for one in ("one", "two")
+    ]
+    damage(copies[0])
     damage(find_file(world, key))
+    assert watch(world, CUT).severity is dg.AssetCheckSeverity.WARN
+    assert copies[0].read_bytes() == copies[1].read_bytes(), "the copy that was damaged itself is mended from the other"
+    for damaged in (*copies, find_file(world, key)):
+        damage(damaged)
     assert watch(world, CUT).severity is dg.AssetCheckSeverity.ERROR
     assert list(world.stores.damage.load()) == [key]
 
