@@ -36,7 +36,7 @@ def days(count: int) -> list[Snapshot]:
 
 @given(FILES)
 def test_trees_hold_every_file_and_no_other(files: dict[str, str]) -> None:
-    found = {}
+    found: dict[str, str] = {}
     for folder, content in make_trees(files).items():
         assert {find_tree(path) for path in read_tree(folder, content)} == {folder}
         found |= read_tree(folder, content)
@@ -59,7 +59,7 @@ def test_a_tree_has_the_bytes_that_dvc_gives_to_it(tmp_path: Path) -> None:
     from dvc_data.hashfile.tree import Tree
 
     files = {f"lake/scores/date=2026-03-0{day}/part.parquet": f"{day}" * 32 for day in (3, 1, 2)}
-    theirs = Tree()
+    theirs = Tree()  # type: ignore[no-untyped-call]
     for path, md5 in files.items():
         theirs.add(tuple(path.split("/")[2:]), None, HashInfo("md5", md5))
     theirs.digest()
