@@ -82,6 +82,24 @@ def collect_garbage(dry_run: bool) -> None:
         click.echo(f"{snapshots.remove(garbage.dropped, garbage.needed)} objects removed from the remotes")
 
 
+@snapshot.command()
+@reports_errors
+def verify() -> None:
+    """Read every object in every remote; what one has lost or damaged comes from another."""
+    from pipeline_assets.adapters.remotes import mend_remotes
+    from pipeline_assets.adapters.replica import open_replicas
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    stores, snapshots = open_snapshots(settings)
+    flaws = list(mend_remotes(snapshots, open_replicas(stores.root, settings.params.snapshots.remotes)))
+    for flaw in flaws:
+        click.echo(f"{flaw.remote}: {flaw.md5} {'mended from another remote' if flaw.is_mended else 'LOST'}")
+    if not all(flaw.is_mended for flaw in flaws):
+        raise click.ClickException("some objects are in no remote any more; restore what needs them from elsewhere")
+    click.echo(f"{len(snapshots.list())} snapshots are whole in every remote")
+
+
 @click.command()
 @click.argument("tables", nargs=-1)
 @click.option("--as-of", default="latest", show_default=True, help="Number of a snapshot, id of a run, day or time.")

@@ -1,9 +1,13 @@
 """The daily and the weekly chain as they are, stage after stage, without Dagster: what drills kill and let rerun."""
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from pipeline_assets.adapters.replica import open_replicas
+from pipeline_assets.adapters.restoring import choose_folders, restore
+from pipeline_assets.adapters.retention import find_garbage
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.stages.features import build_features
 from pipeline_assets.adapters.stages.ingestion import ingest
 from pipeline_assets.adapters.stages.models import build_training_sets, evaluate_models, release_models, train_models
@@ -11,8 +15,11 @@ from pipeline_assets.adapters.stages.monitoring import measure_performance
 from pipeline_assets.adapters.stages.scoring import score
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.commands.simulation import simulate_until
+from pipeline_assets.core.lineage.snapshots import SnapshotParams
 from pipeline_assets.settings import Params, Settings
 
+FAR_FUTURE: Final = datetime(2100, 1, 1, tzinfo=UTC)
+KEEP_LITTLE: Final = SnapshotParams(keep_days=1, keep_weeks=0)
 Program = Callable[[Stores, Params, date, date], None]
 
 
@@ -50,9 +57,35 @@ def run_weekly(stores: Stores, params: Params, first: date, last: date) -> None:
     _exhaust(release_models(stores, params.release, weeks))
 
 
+def take_snapshot(stores: Stores, params: Params, first: date, last: date) -> None:
+    """Keep everything; the days are of no matter."""
+    _open_snapshots(stores, params).take(f"{first} to {last}", "drill", params.to_bytes(), datetime.now(UTC))
+
+
+def bring_back(stores: Stores, params: Params, first: date, last: date) -> None:
+    """Restore the latest snapshot; the days are of no matter."""
+    snapshots = _open_snapshots(stores, params)
+    latest = snapshots.list()[-1]
+    restore(stores.root, snapshots, latest, choose_folders(latest, ()))
+
+
+def collect_garbage(stores: Stores, params: Params, first: date, last: date) -> None:
+    """Collect everything that is garbage in the far future; the days are of no matter."""
+    snapshots = _open_snapshots(stores, params)
+    garbage = find_garbage(stores, snapshots, KEEP_LITTLE, FAR_FUTURE)
+    snapshots.remove(garbage.dropped, garbage.needed)
+
+
+def _open_snapshots(stores: Stores, params: Params) -> Snapshots:
+    return Snapshots(stores.root, open_replicas(stores.root, params.snapshots.remotes))
+
+
 PROGRAMS: Final[Mapping[str, Program]] = {
-    program.__name__: program for program in (simulate, run_inputs, run_decisions, run_daily, run_weekly)
-}
+    program.__name__: program
+    for program in (
+        simulate, run_inputs, run_decisions, run_daily, run_weekly, take_snapshot, bring_back, collect_garbage
+    )
+}  # fmt: skip
 
 
 def _list_days(first: date, last: date) -> list[date]:

@@ -19,6 +19,7 @@ from pipeline_assets.drills import (
     io_errors,
     permanent,
     servers,
+    snapshot_kills,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
@@ -40,6 +41,7 @@ _IN_ONE_PROCESS: Final[tuple[Drill, ...]] = (
     data_faults.REPEATED,
     permanent.PERMANENT,
     clock.CLOCK,
+    snapshot_kills.KILLS,
 )
 _WITH_SERVERS: Final[tuple[Drill, ...]] = (  # they mostly wait
     concurrency.AT_ONCE,
