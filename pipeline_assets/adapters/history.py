@@ -45,7 +45,8 @@ class History:
                 for path, md5 in self._snapshots.list_files(snapshot, trees).items()
                 if path.split("/")[2] == f"{day}"
             }
-            if digest_hashes({path.replace(f"/{day}/", "/", 1): md5 for path, md5 in files.items()}) == version:
+            named = {path.removeprefix(f"{LANDING}/").replace(f"/{day}/", "/", 1): md5 for path, md5 in files.items()}
+            if digest_hashes(named) == version:
                 return files
         return None
 
