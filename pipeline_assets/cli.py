@@ -9,6 +9,7 @@ import click
 from pipeline_assets.commands.lineage import LINEAGE_COMMANDS
 from pipeline_assets.commands.opening import open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
+from pipeline_assets.commands.reproduction import REPRODUCTION_COMMANDS
 from pipeline_assets.commands.snapshots import SNAPSHOT_COMMANDS
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
@@ -26,7 +27,7 @@ def commands() -> None:
     """A fraud-detection pipeline for card payments that keeps working when things break."""
 
 
-for _command in (*RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS):
+for _command in (*RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS, *REPRODUCTION_COMMANDS):
     commands.add_command(_command)
 
 
