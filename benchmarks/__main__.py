@@ -4,7 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALL = ("simulator", "features", "orchestration", "checkpointing", "growth", "integrity", "accuracy", "oracle")
+ALL = (
+    "simulator",
+    "features",
+    "orchestration",
+    "checkpointing",
+    "growth",
+    "integrity",
+    "snapshots",
+    "accuracy",
+    "oracle",
+)
 
 
 def main() -> None:

@@ -22,8 +22,9 @@ from pipeline_assets.core.failures import FailureKind, classify_failure
 from pipeline_assets.core.lineage.snapshots import (
     Snapshot,
     SnapshotError,
+    group_files,
     hash_tree,
-    make_trees,
+    make_tree,
     read_snapshot,
     read_tree,
 )
@@ -66,6 +67,15 @@ class Taken:
     lost: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _State:
+    """A data root at one moment: what was found, its trees by folder, and these and the parameters as objects."""
+
+    found: Scan
+    trees: dict[str, str]
+    objects: dict[str, bytes]
+
+
 class Snapshots:
     """The snapshots of one data root, kept in its remotes."""
 
@@ -83,22 +93,21 @@ class Snapshots:
         """
         with self._root.lock(_LOCK):
             before = self.list()
-            found, objects, behind, n_new = self._scan_and_put(before[-1] if before else None, parameters)
-            trees = {folder: hash_tree(content) for folder, content in make_trees(found.index.files).items()}
-            self._trees |= {tree: read_tree(folder, objects[tree]) for folder, tree in trees.items()}
+            behind: dict[str, str] = {}
+            state, n_new = self._scan_and_put(before[-1] if before else None, parameters, behind)
             snapshot = Snapshot(
                 sequence=before[-1].sequence + 1 if before else 0,
                 taken_at=now,
                 run_id=run_id,
                 revision=revision,
                 parameters=hash_bytes(parameters),
-                trees=trees,
-                n_files=len(found.index.files),
+                trees=state.trees,
+                n_files=len(state.found.index.files),
             )
             self._root.write(_name(snapshot.sequence), snapshot.to_bytes())
-            save_index(self._root, found.index)
-            taken = Taken(snapshot, n_new, behind, found.unsettled)
-            self._replicate([*before, snapshot], Source(self._root, found.index, objects), taken)
+            save_index(self._root, state.found.index)
+            taken = Taken(snapshot, n_new, behind, state.found.unsettled)
+            self._replicate([*before, snapshot], Source(self._root, state.found.index, state.objects), taken)
             return taken
 
     def list(self) -> list[Snapshot]:
@@ -185,27 +194,28 @@ class Snapshots:
                     n_removed += 1
             return n_removed
 
-    def _scan_and_put(
-        self, before: Snapshot | None, parameters: bytes
-    ) -> tuple[Scan, dict[str, bytes], dict[str, str], int]:
-        """Look at the data root and give each remote what is new.
-
-        Returns:
-            What was found, the trees and the parameters as objects, who is behind and why, how many objects were new.
-        """
+    def _scan_and_put(self, before: Snapshot | None, parameters: bytes, behind: dict[str, str]) -> tuple[_State, int]:
+        """Look at the data root and give each remote what is new; what was found, and how many objects were new."""
         known = {before.parameters, *before.trees.values()} if before else set()
         for attempt in range(_ATTEMPTS):
-            found = scan(self._root, load_index(self._root))
-            trees = {hash_tree(content): content for content in make_trees(found.index.files).values()}
-            objects = {hash_bytes(parameters): parameters, **trees}
-            lacking = {md5: content for md5, content in objects.items() if md5 not in known}
-            behind: dict[str, str] = {}
+            state = self._look(parameters)
+            lacking = {md5: content for md5, content in state.objects.items() if md5 not in known}
+            behind.clear()
             try:
-                return found, objects, behind, self._put_everywhere(found.fresh, lacking, behind)
+                return state, self._put_everywhere(state.found.fresh, lacking, behind)
             except ReplacedMeanwhileError:
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError
+
+    def _look(self, parameters: bytes) -> _State:
+        found = scan(self._root, load_index(self._root))
+        objects, trees = {hash_bytes(parameters): parameters}, {}
+        for folder, files in group_files(found.index.files).items():
+            content = make_tree(folder, files)
+            trees[folder] = tree = hash_tree(content)
+            objects[tree], self._trees[tree] = content, files
+        return _State(found, trees, objects)
 
     def _put_everywhere(self, fresh: Mapping[str, str], objects: Mapping[str, bytes], behind: dict[str, str]) -> int:
         """Give each remote the files that are new (path by hash) and some objects; how many one of them lacked."""

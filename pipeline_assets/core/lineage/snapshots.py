@@ -90,19 +90,19 @@ def read_snapshot(content: bytes) -> Snapshot:
         raise SnapshotError(f"expected a snapshot as JSON, found {found}") from error
 
 
-def find_tree(path: str) -> str:
-    """The folder whose tree a file of the data root belongs to; ``.`` for one that lies in no folder."""
-    return "/".join(path.split("/")[:-1][:_TREE_DEPTH]) or TOP
-
-
-def make_trees(files: Mapping[str, str]) -> dict[str, bytes]:
-    """The trees of some files (hash by path below the data root), by folder, in DVC's format."""
-    entries: dict[str, list[dict[str, str]]] = {}
+def group_files(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Files (hash by path below the data root) by the folder whose tree they belong to; of ``.`` in no folder."""
+    trees: dict[str, dict[str, str]] = {}
     for path in sorted(files):
-        tree = find_tree(path)
-        below = path if tree == TOP else path.removeprefix(f"{tree}/")
-        entries.setdefault(tree, []).append({"md5": files[path], "relpath": below})
-    return {tree: json.dumps(listed, sort_keys=True).encode() for tree, listed in entries.items()}
+        folder = "/".join(path.split("/", _TREE_DEPTH)[:-1]) or TOP
+        trees.setdefault(folder, {})[path] = files[path]
+    return trees
+
+
+def make_tree(folder: str, files: Mapping[str, str]) -> bytes:
+    """The tree of a folder's files, which are in order, in DVC's format."""
+    start = 0 if folder == TOP else len(folder) + 1
+    return json.dumps([{"md5": md5, "relpath": path[start:]} for path, md5 in files.items()]).encode()
 
 
 def hash_tree(content: bytes) -> str:

@@ -13,9 +13,9 @@ from pipeline_assets.core.lineage.snapshots import (
     SnapshotParams,
     choose_kept,
     choose_snapshot,
-    find_tree,
+    group_files,
     hash_tree,
-    make_trees,
+    make_tree,
     read_snapshot,
     read_tree,
 )
@@ -37,21 +37,23 @@ def days(count: int) -> list[Snapshot]:
 @given(FILES)
 def test_trees_hold_every_file_and_no_other(files: dict[str, str]) -> None:
     found: dict[str, str] = {}
-    for folder, content in make_trees(files).items():
-        assert {find_tree(path) for path in read_tree(folder, content)} == {folder}
-        found |= read_tree(folder, content)
+    for folder, listed in group_files(files).items():
+        assert read_tree(folder, make_tree(folder, listed)) == listed
+        found |= listed
     assert found == files
+
+
+def name_trees(files: dict[str, str]) -> dict[str, str]:
+    return {folder: hash_tree(make_tree(folder, listed)) for folder, listed in group_files(files).items()}
 
 
 @given(FILES.filter(bool))
 def test_the_name_of_a_tree_depends_on_its_files_and_not_on_their_order(files: dict[str, str]) -> None:
-    trees = {folder: hash_tree(content) for folder, content in make_trees(files).items()}
-    assert trees == {
-        folder: hash_tree(content) for folder, content in make_trees(dict(reversed(files.items()))).items()
-    }
+    trees = name_trees(files)
+    assert trees == name_trees(dict(reversed(files.items())))
     path = min(files)
-    other = make_trees({**files, path: "f" * 31 + ("0" if files[path][-1] == "f" else "f")})
-    assert hash_tree(other[find_tree(path)]) != trees[find_tree(path)]
+    changed = "f" * 31 + ("0" if files[path][-1] == "f" else "f")
+    assert len(set(name_trees({**files, path: changed}).items()) ^ set(trees.items())) == 2
 
 
 def test_a_tree_has_the_bytes_that_dvc_gives_to_it(tmp_path: Path) -> None:
@@ -63,7 +65,8 @@ def test_a_tree_has_the_bytes_that_dvc_gives_to_it(tmp_path: Path) -> None:
     for path, md5 in files.items():
         theirs.add(tuple(path.split("/")[2:]), None, HashInfo("md5", md5))
     theirs.digest()
-    (ours,) = make_trees(files).values()
+    ((folder, listed),) = group_files(files).items()
+    ours = make_tree(folder, listed)
     assert ours == theirs.as_bytes()
     assert theirs.hash_info is not None
     assert hash_tree(ours) == theirs.hash_info.value
