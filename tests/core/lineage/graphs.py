@@ -84,7 +84,7 @@ def graphs(draw: st.DrawFn) -> Graph:
             key = at(asset, number)
             for md5 in draw(st.sampled_from([("new",), ("old", "new")])):
                 chosen = draw(st.lists(st.sampled_from(there), unique=True, max_size=6))
-                inputs = {one: draw(st.sampled_from(_list_versions(one))) for one in chosen}
+                inputs = {one: draw(st.sampled_from(_list_versions(graph, one))) for one in chosen}
                 lacking = draw(st.sampled_from([(), ("raw@2025-12-31",)]))
                 record = make_record(key, f"{md5}-{asset}-{number}", inputs, lacking)
                 graph.earlier[NodeId(key, record.version)] = record
@@ -94,12 +94,12 @@ def graphs(draw: st.DrawFn) -> Graph:
     return graph
 
 
-def _list_versions(key: Key) -> list[str]:
-    number = (key.day - START).days
+def _list_versions(graph: Graph, key: Key) -> list[str]:
+    """Versions that a partition may have had, mostly the one that it has."""
     if key.asset == LANDING:
-        return [f"l{number}", "landed differently then", UNAVAILABLE]
-    versions = [f"{age}-{key.asset}-{number}" for age in ("new", "old", "lost")]
-    return [*versions, *(f"{version} degraded" for version in versions), UNAVAILABLE]
+        return [graph.landed[key.day]] * 3 + ["landed differently then", UNAVAILABLE]
+    earlier = [one.version for one in graph.earlier if one.key == key]
+    return [graph.present[key].version] * 4 + earlier + ["lost", UNAVAILABLE]
 
 
 def choose_roots(graph: Graph, draw: st.DataObject) -> list[NodeId]:

@@ -85,6 +85,18 @@ def test_a_long_history_one_by_one_needs_no_deep_stack() -> None:
     assert len(own(outline(make_chain(3000), is_collapsed=False))) == 3000
 
 
+def test_what_went_into_a_chain_is_not_shown_again_in_full_where_it_went_in_directly() -> None:
+    raw = [make_record(at("raw", 0), "m0"), make_record(at("raw", 1), "m1", {at("raw", 0): "m0"})]
+    features = make_record(at("features", 1), "f", {at("raw", 1): "m1"})
+    scores = make_record(at("scores", 1), "s", {at("features", 1): "f", at("raw", 0): "m0"})
+    present = {record.key: record for record in (*raw, features, scores)}
+    (root,) = outline(build_tree([NodeId(scores.key, "s")], Sources(present.get, lambda _: None)), is_collapsed=True)
+    first, second = root.children
+    (chain,) = first.children
+    assert ([node.id.md5 for node in chain.nodes], chain.direct) == (["m0", "m1"], 1)
+    assert ([node.id.md5 for node in second.nodes], second.is_again) == (["m0"], True)
+
+
 def test_weeks_are_neighbours_of_weekly_assets_and_of_no_others() -> None:
     def count(asset: str) -> int:
         records = [make_record(at(asset, 7 * week), f"m{week}") for week in range(3)]
