@@ -31,7 +31,7 @@ lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 test: lint system-tools  ## ruff, mypy, the tests, then the slow drills
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n auto --dist loadfile
 	@$(BIN)/pytest -q -m drill
 
 drills: setup system-tools  ## break the pipeline on purpose, see it recover, write a report
