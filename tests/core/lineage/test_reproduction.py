@@ -150,12 +150,13 @@ def test_a_version_that_nobody_remembers_is_refused_and_named() -> None:
         list_records(tree)
 
 
-def test_what_landed_is_told_in_the_order_of_days_whatever_its_record() -> None:
-    inputs = {at("landing", number): "l" for number in (2, 0, 1)}
-    model = make_record(at(MODEL, 0), "m", inputs)
-    tree = build_tree([NodeId(model.key, "m")], Sources(lambda _: model, lambda _: None))
+def test_what_landed_is_told_in_the_order_of_days_whatever_is_nearest_to_the_model() -> None:
+    payments = make_record(at("payments", 0), "p", {at("landing", 0): "l"})
+    model = make_record(at(MODEL, 0), "m", {at("landing", 2): "l", at("landing", 1): "l", at("payments", 0): "p"})
+    present = {record.key: record for record in (payments, model)}
+    tree = build_tree([NodeId(model.key, "m")], Sources(present.get, lambda _: None))
     assert [node.id.key for node in list_landed(tree)] == [at("landing", number) for number in range(3)]
-    assert list_records(tree) == [model]
+    assert list_records(tree) == [model, payments]
 
 
 def test_other_parameters_are_named_with_what_was_made_by_them() -> None:
