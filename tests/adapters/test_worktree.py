@@ -69,10 +69,15 @@ def test_it_is_removed_after_an_error_too_and_whatever_was_written_there(project
     one = commit(project, "one")
     write(project, "two")
     commit(project, "two")
-    with pytest.raises(ZeroDivisionError), open_code(one, tmp_path / "code") as code:
-        (code / CODE).write_text("changed")
-        (code / "compiled").mkdir()
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with open_code(one, tmp_path / "code") as code:
+            (code / CODE).write_text("changed")
+            (code / "compiled").mkdir()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert not (tmp_path / "code").exists()
     assert len(git(project, "worktree", "list").splitlines()) == 1
 
