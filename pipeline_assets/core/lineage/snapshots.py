@@ -18,6 +18,7 @@ _TREE_DEPTH: Final = 2  # folders: lake/transactions is a tree, and so is record
 _SUFFIX: Final = ".dir"
 TOP: Final = "."  # the tree of files that lie in no folder
 LATEST: Final = "latest"
+_MIN_RUN_PREFIX: Final = 4  # characters of a run's id that name it, as in Git; a shorter text is a number or a mistake
 
 
 class SnapshotError(ValueError):
@@ -129,8 +130,8 @@ def choose_snapshot(snapshots: Sequence[Snapshot], as_of: str) -> Snapshot:
 
     Args:
         snapshots: All, in order.
-        as_of: ``latest``; a number; the id of a run, or how it begins; a day (its end) or a time in ISO format, UTC
-            unless it says otherwise: the latest one that had been taken by then.
+        as_of: ``latest``; a number; the id of a run, or its first four characters or more; a day (its end) or a time in
+            ISO format, UTC unless it says otherwise: the latest one that had been taken by then.
 
     Raises:
         SnapshotError: There is none, or the run's beginning means several.
@@ -140,7 +141,7 @@ def choose_snapshot(snapshots: Sequence[Snapshot], as_of: str) -> Snapshot:
     if as_of == LATEST:
         return snapshots[-1]
     by_number = [one for one in snapshots if str(one.sequence) == as_of]
-    by_run = [one for one in snapshots if one.run_id.startswith(as_of)]
+    by_run = [one for one in snapshots if one.run_id.startswith(as_of)] if len(as_of) >= _MIN_RUN_PREFIX else []
     if by_number or by_run:
         if not by_number and len({one.run_id for one in by_run}) > 1:
             runs = ", ".join(sorted({one.run_id for one in by_run})[:5])

@@ -94,6 +94,14 @@ def test_a_snapshot_is_found_by_number_run_day_or_time(as_of: str, sequence: int
     assert choose_snapshot(days(10), as_of).sequence == sequence
 
 
+def test_a_number_is_never_taken_for_the_beginning_of_a_run() -> None:
+    run = "7c39b2aa-0000-4000-8000-000000000000"
+    snapshots = [*days(3), make_snapshot(3, START + timedelta(days=3), run_id=run)]
+    with pytest.raises(SnapshotError, match="expected latest"):
+        choose_snapshot(snapshots, "7")
+    assert choose_snapshot(snapshots, "7c39").sequence == 3
+
+
 @pytest.mark.parametrize(
     ("as_of", "what"),
     [("2026-02-28", "the first snapshot was taken"), ("yesterday", "expected latest"), ("run-", "several runs")],
