@@ -11,6 +11,7 @@ from pipeline_assets.commands.opening import open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
 from pipeline_assets.commands.reproduction import REPRODUCTION_COMMANDS
 from pipeline_assets.commands.snapshots import SNAPSHOT_COMMANDS
+from pipeline_assets.commands.stages import STAGE_COMMANDS
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -27,7 +28,9 @@ def commands() -> None:
     """A fraud-detection pipeline for card payments that keeps working when things break."""
 
 
-for _command in (*RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS, *REPRODUCTION_COMMANDS):
+for _command in (
+    *RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS, *REPRODUCTION_COMMANDS, *STAGE_COMMANDS,
+):  # fmt: skip
     commands.add_command(_command)
 
 

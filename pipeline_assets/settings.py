@@ -12,7 +12,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_vali
 from pydantic.dataclasses import dataclass as parameters
 
 from pipeline_assets.adapters.alerts import parse_channels
-from pipeline_assets.adapters.storage import open_storage
+from pipeline_assets.adapters.landing import LandingZone
+from pipeline_assets.adapters.storage import open_storage, within
+from pipeline_assets.contracts.vocabularies import Feed
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.freshness import FreshnessParams
 from pipeline_assets.core.healing.breaker import HealingParams
@@ -41,6 +43,7 @@ from pipeline_assets.simulator.params import Change, WorldParams
 DATA_VARIABLE: Final = "PIPELINE_DATA"
 PARAMS_VARIABLE: Final = "PIPELINE_PARAMS"
 ALERTS_VARIABLE: Final = "PIPELINE_ALERTS"
+_DVC_VARIABLE: Final = "DVC_STAGE"  # set by DVC for the commands of its stages
 WORLD_RECORD: Final = "world.json"  # in the data root: which world was simulated into it, and from which day on
 _STRICT: Final = ConfigDict(extra="forbid")
 
@@ -144,7 +147,8 @@ def read_settings() -> Settings:
     ``PIPELINE_ALERTS`` holds the channels of alerts as Apprise URLs, separated by commas or spaces; none by default.
 
     History begins on ``history_start``, or else on the first day of the world that was simulated into the data root,
-    or else, where nothing was simulated yet, so that it has ``simulation.n_days`` up to yesterday.
+    or else on the first day on which payments landed, or else, where there are none yet, so that it has
+    ``simulation.n_days`` up to yesterday.
 
     Raises:
         ValueError: The file is no YAML, or a key is unknown or has a wrong value; the message names file and key.
@@ -152,8 +156,25 @@ def read_settings() -> Settings:
     """
     root = os.environ.get(DATA_VARIABLE) or "data"
     params = read_params(Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml"))
-    start = params.history_start or _read_world_start(root) or _find_default_start(params)
+    start = params.history_start or _read_world_start(root) or _find_first_landed(root) or _find_default_start(params)
     return Settings(root, params, start, parse_channels(os.environ.get(ALERTS_VARIABLE) or ""))
+
+
+def is_run_by_dvc() -> bool:
+    """Whether this is the command of a stage of DVC, which holds its lock meanwhile."""
+    return bool(os.environ.get(_DVC_VARIABLE))
+
+
+def require_declared_paths() -> None:
+    """Make sure that a stage of DVC works on what ``dvc.yaml`` declares: the folder ``data`` and ``params.yaml``.
+
+    Raises:
+        ValueError: The environment names others.
+    """
+    declared = {DATA_VARIABLE: "data", PARAMS_VARIABLE: "params.yaml"}
+    others = [f"{name}={found}" for name, path in declared.items() if (found := os.environ.get(name) or path) != path]
+    if is_run_by_dvc() and others:
+        raise ValueError(f"expected the paths that dvc.yaml declares, found {', '.join(others)}; unset them for DVC")
 
 
 def read_params(path: Path) -> Params:
@@ -186,6 +207,11 @@ def _read_world_start(root: str) -> date | None:
             f"{root}/{WORLD_RECORD}: expected the simulated world's first day as JSON, found {content[:80]!r}; "
             "remove the data root and simulate again, or set history_start"
         ) from error
+
+
+def _find_first_landed(root: str) -> date | None:
+    """Where landed files came without the record of their world, as DVC brings them."""
+    return next(iter(LandingZone(within(open_storage(root), "landing")).list_days(Feed.TRANSACTIONS)), None)
 
 
 def _find_default_start(params: Params) -> date:

@@ -61,6 +61,7 @@ class Hold:
         return max(event.at for event in self.events if event.what == _HELD)
 
 
+_SUFFIX: Final = ".json"
 _HELD: Final = "held"
 _RELEASED: Final = "released"
 _REPAIRED: Final = "repaired"
@@ -94,7 +95,7 @@ class Holds:
 
     def list_held(self, asset: str = "") -> list[Hold]:
         """All that is held, of one asset or of all, in order."""
-        holds = (self.find(_key(path)) for path in self._storage.list(asset))
+        holds = (self.find(_key(path)) for path in self._storage.list(asset) if path.endswith(_SUFFIX))
         return [hold for hold in holds if hold is not None and hold.is_held]
 
     def held_days(self, asset: str) -> set[date]:
@@ -151,9 +152,9 @@ class Holds:
 
 
 def _path(key: Key) -> str:
-    return f"{key.asset}/{key.day.isoformat()}.json"
+    return f"{key.asset}/{key.day.isoformat()}{_SUFFIX}"
 
 
 def _key(path: str) -> Key:
     asset, _, name = path.rpartition("/")
-    return Key(asset, date.fromisoformat(name.removesuffix(".json")))
+    return Key(asset, date.fromisoformat(name.removesuffix(_SUFFIX)))

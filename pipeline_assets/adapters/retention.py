@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from pipeline_assets.adapters.dvc_workspace import list_committed
 from pipeline_assets.adapters.history import History
 from pipeline_assets.adapters.lineage import open_sources
 from pipeline_assets.adapters.replica import hash_bytes
@@ -22,7 +23,7 @@ class Garbage:
     Attributes:
         dropped: Snapshots that nobody needs as such any more.
         kept: The others.
-        needed: Objects that models of the release log need, whichever snapshots go.
+        needed: Objects that models of the release log need, or commits in DVC's workspace, whichever snapshots go.
     """
 
     dropped: Sequence[Snapshot]
@@ -42,7 +43,7 @@ def find_garbage(stores: Stores, snapshots: Snapshots, params: SnapshotParams, n
     roots = list(_list_released(stores, history))
     firsts = {found.sequence for root in roots if (found := history.find_first(root.key, root.version))}
     kept = {one.sequence for one in choose_kept(listed, params, now)} | firsts
-    needed = frozenset(_list_objects(stores, history, roots))
+    needed = frozenset(_list_objects(stores, history, roots)) | list_committed(stores.root)
     return Garbage(
         [one for one in listed if one.sequence not in kept], [one for one in listed if one.sequence in kept], needed
     )

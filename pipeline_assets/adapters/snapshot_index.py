@@ -130,31 +130,33 @@ def _look(
 ) -> tuple[dict[str, Entry], dict[str, str], list[str]]:
     entries = {path: before.entries[path] for path in stamps if path in before.entries}
     changed = [path for path, stamp in stamps.items() if path not in entries or entries[path].stamp != stamp]
+    found: dict[str, dict[str, str]] = {}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for seconds in (0.0, *_REREAD_SECONDS):
+            missing = [path for path in changed if path not in found]
+            if missing:
+                time.sleep(seconds)
+                hashed = zip(missing, pool.map(lambda one: _hash(root, one), missing), strict=True)
+                found |= {path: files for path, files in hashed if files is not None}
     fresh: dict[str, str] = {}
     unsettled = []
-    with ThreadPoolExecutor(_THREADS) as pool:
-        for path, files in zip(changed, pool.map(lambda one: _hash(root, one), changed), strict=True):
-            known = entries.get(path)
-            is_damaged = known and path.startswith(_NEVER_CHANGED) and known.files != files
-            if files is None or is_damaged:
-                unsettled.append(path)
-                continue
-            entries[path] = Entry(stamps[path], files)
-            fresh |= {md5: file for file, md5 in files.items()}
+    for path in changed:
+        known = entries.get(path)
+        is_damaged = known and path.startswith(_NEVER_CHANGED) and known.files != found.get(path)
+        if path not in found or is_damaged:
+            unsettled.append(path)
+            continue
+        entries[path] = Entry(stamps[path], found[path])
+        fresh |= {md5: file for file, md5 in found[path].items()}
     return entries, fresh, unsettled
 
 
 def _hash(root: Storage, path: str) -> dict[str, str] | None:
     """The hashes of what an object stands for; None where it is gone, or its files are not those that it names."""
-    for seconds in (*_REREAD_SECONDS, 0.0):
-        try:
-            content = root.read(path)
-            named = read_record(content).files if path.startswith(f"{_RECORDS}/") else {}
-            if all(hash_bytes(root.read(file)) == md5 for file, md5 in named.items()):
-                return {path: hash_bytes(content), **named}
-        except FileNotFoundError:
-            pass
-        except RecordError:
-            return None
-        time.sleep(seconds)
-    return None
+    try:
+        content = root.read(path)
+        named = read_record(content).files if path.startswith(f"{_RECORDS}/") else {}
+        is_as_named = all(hash_bytes(root.read(file)) == md5 for file, md5 in named.items())
+    except (FileNotFoundError, RecordError):
+        return None
+    return {path: hash_bytes(content), **named} if is_as_named else None

@@ -1,6 +1,6 @@
 """The healing plan for a person: what must be made again and why, and making it so."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -31,16 +31,19 @@ class NotHealedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Healer:
-    """Surveys a data root and heals it; ``say`` hears of the progress."""
+    """Surveys a data root and heals it, or some assets alone; ``say`` hears of the progress."""
 
     surveyor: "Surveyor"
     stores: Stores
     replicas: list[Replica]
     say: Callable[[str], None]
+    assets: Collection[str] | None = None
 
     def verify(self) -> list[Damage]:
         """What is not as it was recorded; the bytes of everything are read, nothing is changed."""
-        records = list(self.stores.records.load_all().values())
+        records = [
+            one for one in self.stores.records.load_all().values() if self.assets is None or one.asset in self.assets
+        ]
         self.say(f"verifying the bytes of {len(records)} partitions ...")
         return list(find_damage(self.stores, records))
 
@@ -49,7 +52,8 @@ class Healer:
         import dagster as dg
 
         with dg.DagsterInstance.get() as instance:
-            return self.surveyor.survey(instance, self.stores, datetime.now(UTC), damage)
+            lake, plan = self.surveyor.survey(instance, self.stores, datetime.now(UTC), damage)
+        return lake, plan if self.assets is None else plan.limit_to(self.assets)
 
     def apply(self, chains: "Chains", damage: Sequence[Damage] = ()) -> None:
         """Restore what a replica has, then make the plan true, step by step.

@@ -35,6 +35,16 @@ def simulate_until(settings: Settings, last: date, say: Callable[[str], None]) -
     say(f"    {n_new} new files landed")
 
 
+def check_world(settings: Settings) -> None:
+    """Make sure that what was simulated into the data root, if anything was, is the world of the parameters.
+
+    Raises:
+        ValueError: It is another one.
+    """
+    if open_storage(settings.data_root).exists(WORLD_RECORD):
+        _remember(settings.data_root, asdict(settings.params.simulation.make_world(settings.history_start)))
+
+
 def _remember(data_root: str, world: dict[str, Any]) -> None:
     root = open_storage(data_root)
     content = json.dumps(world, default=str, indent=1, sort_keys=True).encode() + b"\n"

@@ -186,8 +186,8 @@ def _metadata(made: Made) -> dict[str, dg.MetadataValue]:
     metadata |= {name: _value(value) for name, value in made.facts.items()}
     if made.sample is not None:
         metadata["preview"] = dg.MetadataValue.md(_preview(made.sample))
-    for name, png in made.plots.items():
-        encoded = base64.b64encode(png).decode()
+    for name, draw in made.plots.items():
+        encoded = base64.b64encode(draw()).decode()
         metadata[name] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
     return metadata
 

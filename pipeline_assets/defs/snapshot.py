@@ -1,24 +1,29 @@
 """The asset ``snapshot``: everything is kept in the remotes after each chain, and on demand."""
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
-from pipeline_assets.adapters.dvc_workspace import commit_workspace
+from pipeline_assets.adapters.dvc_workspace import commit_workspace, find_workspace
 from pipeline_assets.adapters.revision import find_revision
 from pipeline_assets.adapters.snapshots import Snapshots, Taken
+from pipeline_assets.adapters.stages.metrics import refresh_metrics
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import INTEGRITY, SERVICE_LEVELS
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.failures import AbsentInputError, BadDataError
 from pipeline_assets.core.lineage.recipes import RELEASE
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.core.lineage.snapshots import Snapshot
 from pipeline_assets.defs.failures import RETRY, names_failures
+from pipeline_assets.defs.origins import RESTORED_FROM
 from pipeline_assets.defs.reporting import make_check_result
-from pipeline_assets.defs.resources import OWNERS, AlertsResource, StoresResource
+from pipeline_assets.defs.resources import OWNERS, AlertsResource, ParamsResource, StoresResource
+from pipeline_assets.settings import Params, is_run_by_dvc
 
 SNAPSHOT = "snapshot"
 GROUP = "lineage"
@@ -45,12 +50,13 @@ def build(snapshots: Snapshots, parameters: bytes, clock: Callable[[], datetime]
     )
     @names_failures({})  # it is made from no recipe
     def snapshot(
-        context: dg.AssetExecutionContext, stores: StoresResource, alerts: AlertsResource
+        context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource, alerts: AlertsResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         taken = snapshots.take(context.run.run_id, find_revision(), parameters, clock())
         _tell(alerts, taken, clock())
         finding = judge_replication(taken)
-        committed = commit_workspace(stores.root)
+        _refresh_metrics(stores, params)
+        committed = "left to dvc repro" if is_run_by_dvc() else commit_workspace(stores.root)
         yield dg.MaterializeResult(
             data_version=dg.DataVersion(taken.snapshot.digest),
             metadata={
@@ -67,6 +73,13 @@ def build(snapshots: Snapshots, parameters: bytes, clock: Callable[[], datetime]
         )
 
     return dg.Definitions(assets=[snapshot])
+
+
+def _refresh_metrics(stores: Stores, params: Params) -> None:
+    """Write the metrics that DVC is to commit, where it declares them; what is damaged is told elsewhere."""
+    if find_workspace(stores.root) is not None:
+        with contextlib.suppress(BadDataError, AbsentInputError):
+            refresh_metrics(stores, params.training, params.evaluation, params.rules)
 
 
 def judge_replication(taken: Taken) -> Finding:
@@ -100,7 +113,7 @@ def record_restoration(
                 description=f"restored from snapshot {origin.sequence}",
                 metadata={
                     "md5": record.md5,
-                    "restored_from_snapshot": origin.sequence,
+                    RESTORED_FROM: origin.sequence,
                     "snapshot_taken_at": dg.MetadataValue.timestamp(origin.taken_at),
                     "snapshot_run": origin.run_id,
                     "revision": origin.revision,

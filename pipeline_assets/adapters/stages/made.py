@@ -1,6 +1,6 @@
 """What a stage made of one partition, as it tells its caller."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -25,7 +25,7 @@ class Made:
         path: Where they are, relative to the data root.
         facts: Counts and codes a person wants to read; never values of cards or persons.
         sample: The first rows.
-        plots: PNG images by title.
+        plots: What draws PNG images, by title: only who shows them pays for it.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Made:
     path: str
     facts: Mapping[str, object] = field(default_factory=dict)
     sample: pl.DataFrame | None = None
-    plots: Mapping[str, bytes] = field(default_factory=dict)
+    plots: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
 
 
 def describe(folder: str, table: Table, day: date, written: Written, frame: pl.DataFrame, **facts: object) -> Made:

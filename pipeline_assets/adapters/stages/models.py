@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -123,9 +124,7 @@ def evaluate_models(
     for week in weeks:
         view = View(stores)
         view.require(TRAINING_SET.name, week, wanted_by=MODEL_EVALUATION.name)
-        labelled = view.read(TRAINING_SET, [week])
-        first = find_test_week(week, _TEST_DAYS)
-        test = select_test_rows(labelled, first, _TEST_DAYS, first - timedelta(days=params.known_card_days))
+        first, test = _select_test(view, params, week)
         rivals, why_not = _load_rivals(stores, view, params, week)
         scored = _score_all(stores, view, training, rules, week, test, rivals)
         reports, problem = _evaluate_all(scored, test, params)
@@ -145,8 +144,26 @@ def evaluate_models(
         written = stores.lake.write(MODEL_EVALUATION, week, frame)
         view.record(recipe, week, {f"lake/{written.path}": written.md5}, view.name_models(why_not, why_not))
         made = describe("lake", MODEL_EVALUATION, week, written, frame)
-        plots = {"precision_recall": plot_precision_recall(reports)} if reports else {}
+        plots = {"precision_recall": partial(plot_precision_recall, reports)} if reports else {}
         yield Made(made.name, week, made.rows, made.md5, made.path, facts, frame.head(40), plots)
+
+
+def trace_candidate(
+    stores: Stores, training: TrainingParams, params: EvaluationParams, rules: RulesParams, week: date
+) -> Evaluation | None:
+    """Evaluate the candidate of ``week`` once more, for its curve, which no table holds; None where there is none."""
+    view = View(stores)
+    if week not in view.present(TRAINING_SET.name):
+        return None
+    _, test = _select_test(view, params, week)
+    return _evaluate_all(_score_all(stores, view, training, rules, week, test, {}), test, params)[0].get(CANDIDATE)
+
+
+def _select_test(view: View, params: EvaluationParams, week: date) -> tuple[date, TestSet]:
+    """The first day of the week that the models of ``week`` are tested on, and its payments."""
+    first = find_test_week(week, _TEST_DAYS)
+    known_since = first - timedelta(days=params.known_card_days)
+    return first, select_test_rows(view.read(TRAINING_SET, [week]), first, _TEST_DAYS, known_since)
 
 
 def _pick(reports: Mapping[str, Evaluation]) -> Mapping[str, float]:

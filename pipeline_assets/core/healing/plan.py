@@ -94,6 +94,14 @@ class Plan:
     followers: tuple[Key, ...]
     blocked: Mapping[Key, str]
 
+    def limit_to(self, assets: Collection[str]) -> "Plan":
+        """The part of the plan that is about some assets."""
+        return Plan(
+            tuple(repair for repair in self.repairs if repair.key.asset in assets),
+            tuple(key for key in self.followers if key.asset in assets),
+            {key: why for key, why in self.blocked.items() if key.asset in assets},
+        )
+
 
 def plan_healing(lake: Lake) -> Plan:
     """The plan for what is there now; partitions in progress are left to their runs."""

@@ -41,6 +41,20 @@ INGEST: Final = "ingest"  # the step that makes the four tables of ingestion
 BUILD_FEATURES: Final = "build_features"  # the step that makes both feature tables
 FEATURE_WINDOW_DAYS: Final = HISTORY_DAYS + MAX_LATENESS_DAYS  # days before a day whose rows its features can see
 WEEKLY_ASSETS: Final = frozenset({TRAINING_SET.name, MODEL, MODEL_EVALUATION.name, RELEASE})
+CODE_VERSIONS: Final = {  # raised when the same inputs and parameters give other bytes; dvc.yaml names each of them
+    "transactions": "1",
+    "chargebacks": "1",
+    "quarantine": "1",
+    "ledger": "1",
+    "customer_features": "1",
+    "terminal_features": "1",
+    "training_set": "1",
+    "fraud_model": "1",
+    "model_evaluation": "1",
+    "release": "1",
+    "scores": "1",
+    "performance": "1",
+}
 _DAYS_A_WEEK: Final = 7
 _SOURCES: Final = (TRANSACTIONS.name, CHARGEBACKS.name)
 _FEATURES: Final = (CUSTOMER_FEATURES_TABLE.name, TERMINAL_FEATURES_TABLE.name)
@@ -107,8 +121,10 @@ class Recipe:
         return next((reads for reads in self.reads if reads.upstream == upstream), None)
 
 
-def _recipe(asset: str, cadence: Cadence, version: str, reads: Sequence[Reads], *params: Any, step: str = "") -> Recipe:
-    code = version
+def _recipe(
+    asset: str, cadence: Cadence, reads: Sequence[Reads], *params: Any, step: str = "", variant: str = ""
+) -> Recipe:
+    code = f"{CODE_VERSIONS[asset]}{variant}"
     checks = _BLOCKING_CHECKS.get(asset, ())
     if params:
         described = json.dumps([asdict(one) for one in params], sort_keys=True, default=str)
@@ -122,7 +138,7 @@ def describe_ingestion(params: IngestionParams) -> dict[str, Recipe]:
     files = Reads(LANDING, 0, 0)
     own = {TRANSACTIONS.name: past[:1], CHARGEBACKS.name: past[1:]}
     return {
-        name: _recipe(name, Cadence.DAILY, "1", [files, *own.get(name, past)], params, step=INGEST)
+        name: _recipe(name, Cadence.DAILY, [files, *own.get(name, past)], params, step=INGEST)
         for name in (TRANSACTIONS.name, CHARGEBACKS.name, QUARANTINE.name, LEDGER.name)
     }
 
@@ -133,19 +149,19 @@ def describe_features() -> dict[str, Recipe]:
         Reads(TRANSACTIONS.name, -FEATURE_WINDOW_DAYS, 0, is_required=True),
         Reads(CHARGEBACKS.name, -FEATURE_WINDOW_DAYS, 0),
     ]
-    return {name: _recipe(name, Cadence.DAILY, "1", reads, step=BUILD_FEATURES) for name in _FEATURES}
+    return {name: _recipe(name, Cadence.DAILY, reads, step=BUILD_FEATURES) for name in _FEATURES}
 
 
 def describe_training_set(params: TrainingParams) -> Recipe:
     """All mature history before the as-of day."""
     reads = [Reads(name, -params.history_days, -1) for name in (*_SOURCES, *_FEATURES)]
     # Of the parameters only the reach of history decides on its rows.
-    return _recipe(TRAINING_SET.name, Cadence.WEEKLY, f"1-{params.history_weeks}w", reads)
+    return _recipe(TRAINING_SET.name, Cadence.WEEKLY, reads, variant=f"-{params.history_weeks}w")
 
 
 def describe_model(params: TrainingParams) -> Recipe:
     """The training set and how it is fitted."""
-    return _recipe(MODEL, Cadence.WEEKLY, "1", [Reads(TRAINING_SET.name, 0, 0, is_required=True)], params)
+    return _recipe(MODEL, Cadence.WEEKLY, [Reads(TRAINING_SET.name, 0, 0, is_required=True)], params)
 
 
 def describe_evaluation(training: TrainingParams, params: EvaluationParams, rules: RulesParams) -> Recipe:
@@ -158,7 +174,7 @@ def describe_evaluation(training: TrainingParams, params: EvaluationParams, rule
         Reads(MODEL, -params.compared_models * _DAYS_A_WEEK, -1),
         *held_out,
     ]
-    return _recipe(MODEL_EVALUATION.name, Cadence.WEEKLY, "1", reads, training, params, rules)
+    return _recipe(MODEL_EVALUATION.name, Cadence.WEEKLY, reads, training, params, rules)
 
 
 def describe_release(params: ReleaseParams) -> Recipe:
@@ -168,7 +184,7 @@ def describe_release(params: ReleaseParams) -> Recipe:
         Reads(MODEL, 0, 0, is_required=True),
         Reads(RELEASE, -_DAYS_A_WEEK, -1),
     ]
-    return _recipe(RELEASE, Cadence.WEEKLY, "1", reads, params)
+    return _recipe(RELEASE, Cadence.WEEKLY, reads, params)
 
 
 def describe_scores(decision: DecisionParams, rules: RulesParams) -> Recipe:
@@ -178,10 +194,10 @@ def describe_scores(decision: DecisionParams, rules: RulesParams) -> Recipe:
         *(Reads(name, 0, 0) for name in _FEATURES),
         Reads(RELEASE, 1 - _DAYS_A_WEEK - MAX_LATENESS_DAYS, 0),
     ]
-    return _recipe(SCORES.name, Cadence.DAILY, "1", reads, decision, rules)
+    return _recipe(SCORES.name, Cadence.DAILY, reads, decision, rules)
 
 
 def describe_performance(params: PerformanceParams, top_cards: int) -> Recipe:
     """Decisions and labels back to where the latest mature period begins."""
     reads = [Reads(name, -params.days_back, 0) for name in (SCORES.name, *_SOURCES)]
-    return _recipe(PERFORMANCE.name, Cadence.DAILY, f"1-top{top_cards}", reads, params)
+    return _recipe(PERFORMANCE.name, Cadence.DAILY, reads, params, variant=f"-top{top_cards}")
