@@ -50,9 +50,20 @@ def run_daily(stores: Stores, params: Params, first: date, last: date) -> None:
 
 def run_weekly(stores: Stores, params: Params, first: date, last: date) -> None:
     """The weekly chain as of every seventh day from ``first`` to ``last``, both inclusive."""
+    run_training(stores, params, first, last)
+    run_release(stores, params, first, last)
+
+
+def run_training(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The first half of the weekly chain: collect the training sets and train the models."""
     weeks = _list_days(first, last)[::7]
     _exhaust(build_training_sets(stores, params.training, weeks))
     _exhaust(train_models(stores, params.training, weeks))
+
+
+def run_release(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The second half of the weekly chain: evaluate the models and release them."""
+    weeks = _list_days(first, last)[::7]
     _exhaust(evaluate_models(stores, params.training, params.evaluation, params.rules, weeks))
     _exhaust(release_models(stores, params.release, weeks))
 
@@ -83,7 +94,8 @@ def _open_snapshots(stores: Stores, params: Params) -> Snapshots:
 PROGRAMS: Final[Mapping[str, Program]] = {
     program.__name__: program
     for program in (
-        simulate, run_inputs, run_decisions, run_daily, run_weekly, take_snapshot, bring_back, collect_garbage
+        simulate, run_inputs, run_decisions, run_daily, run_training, run_release, run_weekly,
+        take_snapshot, bring_back, collect_garbage,
     )
 }  # fmt: skip
 

@@ -62,11 +62,11 @@ class Broken:
 Work = Callable[[Worker, Stage, Path, Call, Journal], None]
 
 
-def open_stages(world: World, journal: Journal) -> Iterator[Stage]:
-    """The daily and the training run, traced and not broken; the world never broken has lost no landed row."""
+def open_stages(world: World, scenes: Sequence[Scene], journal: Journal) -> Iterator[Stage]:
+    """Some scenes, traced and not broken; the world never broken has lost no landed row."""
     for problem in audit_landed_rows(world.complete):
         journal.fail(f"the world that was never broken: {problem}")
-    for scene in (world.daily, world.weekly):
+    for scene in scenes:
         stage = Stage(scene, Whole(scene.before), Whole(scene.after), tuple(_trace(world, scene, journal)))
         if not stage.calls:
             raise DrillError(f"{scene.name}: expected calls that change files, found none in its trace")
@@ -133,7 +133,7 @@ def break_each(world: World, journal: Journal, stage: Stage, calls: Sequence[Cal
 
 def run_matrix(world: World, journal: Journal) -> None:
     """See the module."""
-    for stage in open_stages(world, journal):
+    for stage in open_stages(world, (world.daily, world.weekly), journal):
         calls = stage.calls
         journal.note(f"{stage.scene.name}: {len(calls)} calls change its files; each is killed in a run of its own")
         journal.count("crash points", len(calls))

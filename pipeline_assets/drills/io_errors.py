@@ -1,5 +1,7 @@
 """A disk that is full (ENOSPC) or answers with errors (EIO) at every system call on the pipeline's files, one each.
 
+Broken are the same calls as in the crash matrix, those of the daily and the training run, each run in two halves.
+
 Expected of the run: a clear error that names the file, never a hang, never success with something missing; no old
 partition lost. Expected of a plain rerun, in the same process or in a new one: the bytes of a run never broken.
 """
@@ -52,7 +54,7 @@ def _run(world: World, journal: Journal, fault: _Fault) -> None:
     def work(worker: Worker, stage: Stage, folder: Path, call: Call, journal: Journal) -> None:
         _fail_at(worker, stage, folder, call, journal, fault)
 
-    for stage in open_stages(world, journal):
+    for stage in open_stages(world, world.halves, journal):
         candidates = [*stage.calls, *_sample_reads(stage.traced)]
         calls = [call for call in candidates if call.kind in fault.kinds]
         journal.note(f"{stage.scene.name}: {fault.name} at {len(calls)} calls, each in a run of its own")

@@ -31,33 +31,35 @@ _ON_ALL_CORES: Final[tuple[Drill, ...]] = (
     io_errors.FULL,
     io_errors.BROKEN,
 )
-_IN_ONE_PROCESS: Final[tuple[Drill, ...]] = (
-    byte_faults.ROT,
-    byte_faults.READ,
-    byte_faults.RANDOM,
-    data_faults.POISONED,
-    data_faults.DRIFT,
-    data_faults.MISSING,
-    data_faults.REPEATED,
-    permanent.PERMANENT,
-    clock.CLOCK,
-    snapshot_kills.KILLS,
+_LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take about as long
+    (
+        byte_faults.ROT,
+        byte_faults.READ,
+        byte_faults.RANDOM,
+        data_faults.POISONED,
+        data_faults.DRIFT,
+        data_faults.MISSING,
+        data_faults.REPEATED,
+        permanent.PERMANENT,
+        clock.CLOCK,
+        snapshot_kills.KILLS,
+    ),
+    (
+        concurrency.AT_ONCE,
+        concurrency.LOCKED,
+        servers.PROCESSES,
+        servers.EVERYTHING,
+        servers.PARTITION,
+    ),
 )
-_WITH_SERVERS: Final[tuple[Drill, ...]] = (  # they mostly wait
-    concurrency.AT_ONCE,
-    concurrency.LOCKED,
-    servers.PROCESSES,
-    servers.EVERYTHING,
-    servers.PARTITION,
-)
-DRILLS: Final = (*_ON_ALL_CORES, *_IN_ONE_PROCESS, *_WITH_SERVERS)
+DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))
 Say = Callable[[str], None]
 
 
 def run_drills(names: Sequence[str], report: Path, say: Say) -> list[Result]:
     """Run the drills of ``names`` (all without a name) on one world, write the report, print the table.
 
-    Those that take all cores come one after another; then those in one process, beside those with servers.
+    Those that take all cores come one after another; then the others, in lanes beside each other.
 
     Args:
         names: Of :data:`DRILLS`.
@@ -90,7 +92,7 @@ def _run_in_lanes(chosen: Sequence[Drill], world: World, say: Say) -> Iterator[R
             yield run_drill(drill, world, say)
     with ExitStack() as stack:
         futures = []
-        for lane in (_IN_ONE_PROCESS, _WITH_SERVERS):  # each in a process of its own: drills patch and set variables
+        for lane in _LANES:  # each in a process of its own: drills patch and set variables
             pool = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn"), _listen_to_progress))
             futures += [pool.submit(run_drill, drill, world, say) for drill in lane if drill in chosen]
         for future in as_completed(futures):

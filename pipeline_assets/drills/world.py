@@ -85,6 +85,7 @@ class World:
         params_file: The same as a file, for ``PIPELINE_PARAMS``.
         daily: The last day's run, when a file has landed after the day was ingested.
         weekly: The training and release that follow it.
+        halves: The same two in halves, so that breaking one costs no more than its half.
     """
 
     folder: Path
@@ -92,6 +93,7 @@ class World:
     params_file: Path
     daily: Scene
     weekly: Scene
+    halves: tuple[Scene, ...]
 
     @property
     def complete(self) -> Path:
@@ -146,7 +148,14 @@ def build_world(folder: Path, say: Callable[[str], None] = lambda _: None) -> Wo
     root = folder / "building"
     daily = Scene("the daily run", "run_daily", _DAY, folder / "before-daily", folder / "before-weekly")
     weekly = Scene("the training run", "run_weekly", _WEEK, daily.after, folder / "complete")
-    world = World(folder, PARAMS, params_file, daily, weekly)
+    halfway, trained = folder / "before-decisions", folder / "before-release"
+    halves = (
+        Scene("the daily run up to the features", "run_inputs", _DAY, daily.before, halfway),
+        Scene("the daily run from the scores on", "run_decisions", _DAY, halfway, daily.after),
+        Scene("the training run up to the model", "run_training", _WEEK, weekly.before, trained),
+        Scene("the training run from the evaluation on", "run_release", _WEEK, trained, weekly.after),
+    )
+    world = World(folder, PARAMS, params_file, daily, weekly, halves)
     say(f"building a world of {PARAMS.simulation.n_customers} customers and {(_DAY - _START).days + 1} days ...")
     with world.open_worker(0) as worker:
         build = _Builder(worker, root)
@@ -156,10 +165,9 @@ def build_world(folder: Path, say: Callable[[str], None] = lambda _: None) -> Wo
         build.run("run_weekly", _FIRST_WEEK, _DAY)
         build.run("run_decisions", _START, _DAY - timedelta(days=1))
         shutil.move(folder / late.name, late)
-        copy_root(root, daily.before)
-        build.run(daily.program, daily.day, daily.day)
-        copy_root(root, weekly.before)
-        build.run(weekly.program, weekly.day, weekly.day)
+        for half in halves:
+            copy_root(root, half.before)
+            build.run(half.program, half.day, half.day)
         root.rename(weekly.after)
     return world
 
