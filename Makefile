@@ -32,7 +32,7 @@ lint: setup
 
 test: lint system-tools  ## ruff, mypy, the tests, then the slow drills
 	@$(BIN)/pytest -q -n auto --dist loadfile
-	@$(BIN)/pytest -q -m drill
+	@$(BIN)/pytest -q -m drill -n auto --dist loadfile
 
 drills: setup system-tools  ## break the pipeline on purpose, see it recover, write a report
 	@$(BIN)/pipeline-assets drill

@@ -202,6 +202,7 @@ def _take_in_process(root: Path, number: int) -> None:
     take(root, f"run-{number}")
 
 
+@pytest.mark.drill
 def test_sixteen_at_once_all_succeed_and_none_is_lost(root: Path) -> None:
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_take_in_process, args=(root, number)) for number in range(16)]
@@ -327,3 +328,12 @@ def test_a_damaged_object_is_not_brought_back_where_the_other_remote_has_it_whol
     write_partition(root, 1, b"newer")
     restore(LocalStorage(root), open_snapshots(root), taken, taken.trees)
     assert (root / "lake/scores/date=2026-03-01/part.parquet").read_bytes() == b"day 1"
+
+
+def test_all_that_is_unsettled_is_waited_for_together(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for day in range(4, 29):
+        write_partition(root, day, b"day %d" % day).unlink()
+    waits: list[float] = []
+    monkeypatch.setattr("pipeline_assets.adapters.snapshot_index.time.sleep", waits.append)
+    assert len(take(root).unsettled) == 25
+    assert sum(waits) < 1

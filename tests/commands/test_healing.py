@@ -33,6 +33,13 @@ def use(root: Path, patch: pytest.MonkeyPatch) -> None:
     patch.setenv("DAGSTER_HOME", str(root / "dagster"))
 
 
+def copy_and_use(done_root: Path, root: Path, patch: pytest.MonkeyPatch) -> Path:
+    """A copy of a data root, on which the commands work from now on."""
+    shutil.copytree(done_root, root)
+    use(root, patch)
+    return root
+
+
 @pytest.fixture(scope="module")
 def done_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three days, simulated and run."""
@@ -49,10 +56,7 @@ def done_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def root(done_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of them."""
-    root = tmp_path / "root"
-    shutil.copytree(done_root, root)
-    use(root, monkeypatch)
-    return root
+    return copy_and_use(done_root, tmp_path / "root", monkeypatch)
 
 
 def hash_lake(root: Path) -> dict[str, str]:
@@ -152,6 +156,7 @@ def test_what_a_bug_keeps_from_healing_is_named_and_not_tried_for_ever(
     assert "ZeroDivisionError: a bug" in result.output
 
 
+@pytest.mark.drill
 def test_what_is_held_is_listed_and_released_with_a_reason(root: Path) -> None:
     assert run("holds", "list").output == "nothing is held\n"
     poison(root, BAD)

@@ -167,6 +167,7 @@ def refuse(model: str, *options: str) -> str:
     return result.stderr
 
 
+@pytest.mark.drill
 def test_a_model_of_more_than_sixty_days_is_proved_bit_for_bit(world: World, tmp_path: Path) -> None:
     world.keep()
     into = tmp_path / "rebuilt"
@@ -219,6 +220,7 @@ def test_what_landed_then_comes_from_the_remotes_whatever_lies_in_the_landing_zo
     assert (verdict["outcome"], verdict["n_files"]) == ("proved", 62 * 2)
 
 
+@pytest.mark.drill
 def test_altered_code_names_the_first_table_that_differs_and_builds_no_later_one(world: World, tmp_path: Path) -> None:
     world.alter_code()
     into = tmp_path / "rebuilt"

@@ -1,5 +1,6 @@
 """A small world, landed and run through both chains once for all tests of this room."""
 
+import fcntl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -66,12 +67,17 @@ def run_everything(pipeline: Pipeline) -> None:
 
 
 @pytest.fixture(scope="session")
-def built_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data root with everything built; tests that change it copy it first."""
-    root = tmp_path_factory.mktemp("built")
-    with pytest.MonkeyPatch.context() as patch:
-        simulate_until(Settings(str(root), PARAMS, START), LAST, lambda _: None)
-        run_everything(open_pipeline(root, patch))
+def built_root(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A data root with everything built, by one process for all; tests that change it copy it first."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    root, done = shared / "built", shared / "built.done"
+    with (shared / "built.lock").open("w") as lock, pytest.MonkeyPatch.context() as patch:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            simulate_until(Settings(str(root), PARAMS, START), LAST, lambda _: None)
+            run_everything(open_pipeline(root, patch))
+            done.touch()
     return root
 
 

@@ -81,6 +81,7 @@ def test_performance_is_measured_on_mature_labels(built: Pipeline) -> None:
     assert metrics["average_precision"] is not None
 
 
+@pytest.mark.drill
 def test_a_range_made_again_day_by_day_has_the_same_bytes(copy: Pipeline) -> None:
     expected = hash_files(copy.root, "lake", "models", "release")
     for day in (LAST - 2 * DAY, LAST - DAY, LAST):

@@ -33,6 +33,7 @@ def world(copy_world: CopyWorld) -> World:
 
 
 @pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition:DeprecationWarning")  # the daemon reads it itself
+@pytest.mark.drill
 def test_the_daemon_makes_a_range_that_is_asked_for_and_the_same_one_again_when_it_breaks_again(
     world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

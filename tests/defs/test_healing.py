@@ -10,6 +10,7 @@ from datetime import date
 from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def correct_one_payment(world: World, day: date) -> None:
     world.stores.landing.land(Feed.TRANSACTIONS, day, world.find_landed(day).name, content.getvalue(), replace=True)
 
 
+@pytest.mark.drill
 def test_a_corrected_delivery_of_five_days_ago_is_followed_as_far_as_it_changes_anything(copy_world: CopyWorld) -> None:
     world, at_once = copy_world(), copy_world(LATE - DAY, landed_until=LAST)
     correct_one_payment(world, LATE)
@@ -148,6 +150,7 @@ def strike_all(world: World, defects: Sequence[Defect]) -> set[str]:
     return set[str]().union(*(defect.list_repairs() for defect in defects))
 
 
+@pytest.mark.drill
 def test_whatever_is_broken_the_plan_names_just_that(built_root: Path, copy_world: CopyWorld) -> None:
     world = copy_world()
 
@@ -165,6 +168,7 @@ def test_whatever_is_broken_the_plan_names_just_that(built_root: Path, copy_worl
     prove()
 
 
+@pytest.mark.drill
 def test_whatever_is_broken_healing_brings_back_to_the_same_bytes(copy_world: CopyWorld) -> None:
     # The release log is no table that could be made again from what landed: its bytes come from a replica only.
     assets = [asset for asset in ASSETS if asset != RELEASE]
@@ -184,6 +188,7 @@ def test_whatever_is_broken_healing_brings_back_to_the_same_bytes(copy_world: Co
     prove()
 
 
+@pytest.mark.drill
 def test_with_new_data_and_new_parameters_healing_ends_with_nothing_left_to_do(copy_world: CopyWorld) -> None:
     params = replace(PARAMS, performance=PerformanceParams(window_days=5))
 

@@ -88,6 +88,7 @@ def test_the_corrected_file_lifts_the_hold_and_healing_leaves_no_trace_of_it(
     assert world.list_repairs() == set()
 
 
+@pytest.mark.drill
 def test_the_sensors_alone_heal_it_too(world: World, copy_world: CopyWorld) -> None:
     sound = copy_world(GOOD)
     world.drive_landing()
@@ -99,6 +100,7 @@ def test_the_sensors_alone_heal_it_too(world: World, copy_world: CopyWorld) -> N
     assert world.hash() == sound.hash()
 
 
+@pytest.mark.drill
 def test_a_bad_day_in_the_training_history_is_gone_without_and_learned_from_when_it_is_corrected(
     copy_world: CopyWorld,
 ) -> None:

@@ -59,6 +59,13 @@ def test_bytes_from_before_have_the_run_that_made_them_then(instance: dg.Dagster
     assert {one: origin.run_id for one, origin in found.items()} == {name(0, "old"): first, name(0, "new"): second}
 
 
+def test_bytes_that_were_brought_back_have_the_run_that_made_them(instance: dg.DagsterInstance) -> None:
+    run = make(instance, 0, "m")
+    tell(instance, 0, "m", md5="m", **{origins.RESTORED_FROM: "7"})
+    (origin,) = find_origins(instance, [name(0, "m")]).values()
+    assert origin.run_id == run
+
+
 def test_of_runs_that_made_the_same_bytes_it_is_the_latest(instance: dg.DagsterInstance) -> None:
     make(instance, 0, "m", revision="one")
     again = make(instance, 0, "m")

@@ -142,6 +142,7 @@ def test_what_a_person_has_made_since_it_failed_for_good_is_asked_for_when_it_br
 # --- what is not asked for ---
 
 
+@pytest.mark.drill
 def test_a_day_that_fails_and_a_bad_day_are_left_alone_for_good(
     copy_world: CopyWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

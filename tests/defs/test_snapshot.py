@@ -164,6 +164,7 @@ def test_what_cannot_be_brought_back_is_said_clearly(pipeline: Pipeline, argumen
     assert what in result.output
 
 
+@pytest.mark.drill
 def test_garbage_never_takes_what_a_released_model_was_made_from(pipeline: Pipeline) -> None:
     snapshots, stores = open_snapshots(pipeline), pipeline.stores
     for number in range(3):

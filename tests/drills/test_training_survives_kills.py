@@ -20,8 +20,8 @@ from pipeline_assets.adapters.storage import LocalStorage
 
 _logger = logging.getLogger(__name__)
 AS_OF: Final = date(2026, 3, 1)
-N_KILLS: Final = 20
-N_ROWS: Final = 20_000
+N_KILLS: Final = 10
+N_ROWS: Final = 10_000
 PROGRAM: Final = """
 import sys
 from datetime import date

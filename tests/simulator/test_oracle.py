@@ -99,6 +99,7 @@ def test_reports_before_a_payment_do(world: World, history: Simulation, scored: 
     assert rate(without) < rate(scored) - 0.2
 
 
+@pytest.mark.drill
 def test_later_reports_make_it_worse() -> None:
     early, late = (
         rate(score_days(world, day(30), day(79)).join(world.simulate(day(30), day(79)).truth, on="transaction_id"))

@@ -47,12 +47,14 @@ def measure(transactions: pl.DataFrame, chargebacks: pl.DataFrame) -> float:
     return evaluate_week(rows, TESTED, score_by_pipeline(rows, chargebacks)).average_precision
 
 
+@pytest.mark.drill
 def test_the_pipeline_comes_near_the_limit_and_not_above_it(
     history: tuple[pl.DataFrame, pl.DataFrame], limit: float
 ) -> None:
     assert 0.9 < measure(*history) / limit < TOLERANCE
 
 
+@pytest.mark.drill
 def test_a_label_delay_of_zero_would_be_noticed(history: tuple[pl.DataFrame, pl.DataFrame], limit: float) -> None:
     transactions, chargebacks = history
     moments = transactions.select("transaction_id", "event_time", "arrival_date")

@@ -175,11 +175,11 @@ def worlds(draw: st.DrawFn, hours: st.SearchStrategy[float] = HOURS) -> World:
     return World(payments, [*reports, Report(START, at(0), "unknown")])
 
 
-LAW = settings(max_examples=60, deadline=None)
+LAW = settings(max_examples=30, deadline=None)
 END = START + 108 * DAY
 
 
-@LAW
+@settings(LAW, max_examples=12)
 @given(worlds())
 def test_the_kernels_equal_the_reference_bit_for_bit(world: World) -> None:
     assert_same(compute(world, START, END), refer(world, START, END))

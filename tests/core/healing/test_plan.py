@@ -187,7 +187,7 @@ DEFECTS = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(DEFECTS)
 def test_healing_random_defects_ends_in_what_building_from_nothing_gives(defects: list[tuple[Key, str]]) -> None:
     records, landed = dict(BUILT.records), dict(LANDED)

@@ -90,7 +90,7 @@ days_of_files = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(files=days_of_files, again=st.booleans(), shuffle=st.randoms(use_true_random=False))
 def test_every_landed_row_is_kept_quarantined_or_a_duplicate_whatever_the_order_of_files(
     files: list[tuple[str, list[Row]]], again: bool, shuffle: Any
@@ -111,7 +111,7 @@ def test_every_landed_row_is_kept_quarantined_or_a_duplicate_whatever_the_order_
     assert other.ledger.equals(intake.ledger)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(rows=st.lists(rows_of_all_kinds, min_size=1, max_size=15))
 def test_csv_jsonl_and_parquet_of_the_same_rows_end_the_same(rows: list[Row]) -> None:
     intakes = [ingest([LandedFile(f"a.{kind}", render(kind, rows))]) for kind in ("csv", "jsonl", "parquet")]
@@ -120,7 +120,7 @@ def test_csv_jsonl_and_parquet_of_the_same_rows_end_the_same(rows: list[Row]) ->
         assert [entry[1:] for entry in quarantined(other)] == [entry[1:] for entry in quarantined(intakes[0])]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(files=days_of_files)
 def test_a_row_that_was_kept_is_never_kept_again_on_a_later_day(files: list[tuple[str, list[Row]]]) -> None:
     landed = [LandedFile(f"f{n}.{kind}", render(kind, rows)) for n, (kind, rows) in enumerate(files)]
