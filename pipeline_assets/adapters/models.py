@@ -164,6 +164,19 @@ class ModelStore:
         )
 
 
+def name_version(files: Iterable[str]) -> str:
+    """The version of a model whose files are these, in the data root.
+
+    Raises:
+        ModelMissingError: None of them is a model.
+    """
+    for path in files:
+        *_, as_of, digits, name = path.split("/")
+        if name == "model.txt":
+            return f"{as_of}-{digits}"
+    raise ModelMissingError(f"expected the files of a model, found {list(files)}; materialize fraud_model")
+
+
 def _locate(version: str) -> str:
     as_of, _, digits = version.rpartition("-")
     return f"{_FOLDER}/{as_of}/{digits}"

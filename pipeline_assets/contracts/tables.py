@@ -11,7 +11,16 @@ import pandera.polars as pa
 import polars as pl
 
 from pipeline_assets.contracts.features import CUSTOMER_FEATURES, TERMINAL_FEATURES, Feature
-from pipeline_assets.contracts.vocabularies import Decision, Degradation, Feed, FileStatus, Mending, Rung
+from pipeline_assets.contracts.vocabularies import (
+    Decision,
+    Degradation,
+    Feed,
+    FileStatus,
+    Mending,
+    Part,
+    ReleaseAction,
+    Rung,
+)
 
 MAX_ID_LENGTH: Final = 64  # characters; longer than any identifier in use, short enough to print
 MAX_AMOUNT_CENTS: Final = 10**11  # one billion in major units: above any card payment, far from Int64 overflow in sums
@@ -194,12 +203,38 @@ MODEL_EVALUATION: Final = _table(
     "model_evaluation",
     "The recipe, earlier models and the rules on the latest week with mature labels, by one protocol.",
     {
-        "subject": _column(pl.String, "candidate (the recipe held out), rules, or an earlier model's version"),
+        "subject": _column(pl.String, "candidate (the recipe held out), rules, an earlier model, or ladder:<step>"),
         "metric": _column(pl.String, "name of the metric"),
         "value": _column(pl.Float64, "its value", nullable=True),
     },
     key=["subject", "metric"],
     order=["subject", "metric"],
+)
+
+MODEL_HEALTH: Final = _table(
+    "model_health",
+    "What every recent model says of this day's payments, whoever decides: leading signals on what arrived, and how "
+    "good it was on the payments whose labels matured. Every model sees the same payments.",
+    {
+        "model_version": _column(pl.String, "the model"),
+        "signal": _column(pl.String, "name of the signal; mature_… are of the payments seven days before"),
+        "value": _column(pl.Float64, "its value; null where it is undefined", nullable=True),
+    },
+    key=["model_version", "signal"],
+    order=["model_version", "signal"],
+)
+
+RELEASE: Final = _table(
+    "release",
+    "Who decides for which share of the customers from this day on; the log in release/entries says why.",
+    {
+        "part": _one_of(Part, "what it has to do"),
+        "model_version": _column(pl.String, "the model; null for the rules", nullable=True),
+        "share": _share("of the customers, for which it is asked first"),
+        "action": _one_of(ReleaseAction, "what was decided for this day"),
+    },
+    key=["part"],
+    order=["part"],
 )
 
 PERFORMANCE: Final = _table(
@@ -212,6 +247,30 @@ PERFORMANCE: Final = _table(
     },
     key=["scope", "metric"],
     order=["scope", "metric"],
+)
+
+DRIFT_REFERENCE: Final = _table(
+    "drift_reference",
+    "What inputs and scores looked like to the model of this week: bins, rows of each, and how far weeks lie apart.",
+    {
+        "subject": _column(pl.String, "a feature of the model, or score"),
+        "metric": _column(pl.String, "edge_<n> of the bins, rows_<n> in each, or a number about the weeks"),
+        "value": _column(pl.Float64, "its value"),
+    },
+    key=["subject", "metric"],
+    order=["subject", "metric"],
+)
+
+DRIFT: Final = _table(
+    "drift",
+    "How far inputs and scores of the latest days lie from those the model in its week was trained on.",
+    {
+        "subject": _column(pl.String, "a feature of the model, or score"),
+        "metric": _column(pl.String, "name of the metric"),
+        "value": _column(pl.Float64, "its value; null where there is too little evidence", nullable=True),
+    },
+    key=["subject", "metric"],
+    order=["subject", "metric"],
 )
 
 SERVICE_LEVELS: Final = _table(
@@ -248,6 +307,7 @@ TABLES: Final = {
     table.name: table
     for table in (
         TRANSACTIONS, QUARANTINE, CHARGEBACKS, LEDGER, CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE,
-        TRAINING_SET, MODEL_EVALUATION, SCORES, PERFORMANCE, SERVICE_LEVELS, INTEGRITY,
+        TRAINING_SET, MODEL_EVALUATION, MODEL_HEALTH, RELEASE, SCORES, PERFORMANCE, DRIFT_REFERENCE, DRIFT,
+        SERVICE_LEVELS, INTEGRITY,
     )
 }  # fmt: skip

@@ -71,6 +71,13 @@ class Degradation(StrEnum):
     CHAMPION_UNAVAILABLE = "champion_unavailable"
     CANARY_UNAVAILABLE = "canary_unavailable"
     BACKUP_UNAVAILABLE = "backup_unavailable"
+    CHAMPION_TIMED_OUT = "champion_timed_out"
+    CANARY_TIMED_OUT = "canary_timed_out"
+    BACKUP_TIMED_OUT = "backup_timed_out"
+    CHAMPION_INVALID = "champion_invalid"  # its score was no probability
+    CANARY_INVALID = "canary_invalid"
+    BACKUP_INVALID = "backup_invalid"
+    CHAMPION_SUSPENDED = "champion_suspended"  # failed over: the backup decides until the champion is well again
     CUSTOMER_FEATURES_MISSING = "customer_features_missing"
     TERMINAL_FEATURES_MISSING = "terminal_features_missing"
     HISTORY_INCOMPLETE = "history_incomplete"  # a day within the features' window was held or absent
@@ -86,5 +93,29 @@ class Mending(StrEnum):
 class ReleaseAction(StrEnum):
     """What an entry of the release log did."""
 
-    PROMOTE = "promote"  # the candidate became champion, the champion became backup
-    HOLD = "hold"  # the champion stays: the candidate did not show enough
+    HOLD = "hold"  # nothing changes, for the reason that is given
+    START_SHADOW = "start_shadow"  # a new model is on trial: it scores everything and decides nothing
+    START_CANARY = "start_canary"  # it decides for the first share of the customers
+    WIDEN_CANARY = "widen_canary"  # for the next share
+    PROMOTE = "promote"  # it becomes champion, and the champion becomes backup
+    ROLL_BACK = "roll_back"  # it showed a loss: out of all traffic, never tried again by itself
+    END_TRIAL = "end_trial"  # it showed neither a loss nor that there is none, in all the time a trial may take
+    FAIL_OVER = "fail_over"  # the champion is not well: the backup decides, or the rules where there is none
+    FAIL_BACK = "fail_back"  # the champion is well again
+
+
+class Part(StrEnum):
+    """What the release can give a model to do."""
+
+    CHAMPION = "champion"
+    BACKUP = "backup"
+    CANARY = "canary"
+    SHADOW = "shadow"
+    RULES = "rules"
+
+
+class DecidedBy(StrEnum):
+    """Who took a decision of the release log."""
+
+    PIPELINE = "pipeline"
+    PERSON = "person"

@@ -32,6 +32,7 @@ class View:
         self._md5s: dict[str, dict[date, str]] = {}
         self._held: dict[str, frozenset[date]] = {}
         self._degraded: dict[str, set[date]] = {}
+        self._files: dict[str, dict[date, tuple[str, ...]]] = {}
 
     def present(self, asset: str) -> list[date]:
         """The partitions of an asset that can be read, in order: recorded, and not held."""
@@ -57,6 +58,16 @@ class View:
         """The version of a partition, ``unavailable`` where there is none to be read."""
         self._look(key.asset)
         return Present(self._versions, self._held).find_version(key)
+
+    def find_md5(self, asset: str, day: date) -> str | None:
+        """Hash of the bytes of a partition; None where there is none."""
+        self._look(asset)
+        return self._md5s[asset].get(day)
+
+    def list_files(self, asset: str, day: date) -> tuple[str, ...]:
+        """The files of a partition, in the data root; none where there is none."""
+        self._look(asset)
+        return self._files[asset].get(day, ())
 
     def require(self, asset: str, day: date, wanted_by: str) -> None:
         """Make sure that a partition can be read.
@@ -125,6 +136,7 @@ class View:
         self._look(record.asset)
         self._versions[record.asset][record.day] = record.version
         self._md5s[record.asset][record.day] = record.md5
+        self._files[record.asset][record.day] = tuple(record.files)
         (set.add if record.lacking else set.discard)(self._degraded[record.asset], record.day)
 
     def record(
@@ -161,6 +173,7 @@ class View:
         records = self._stores.records.load(asset)
         self._versions[asset] = {day: record.version for day, record in records.items()}
         self._md5s[asset] = {day: record.md5 for day, record in records.items()}
+        self._files[asset] = {day: tuple(record.files) for day, record in records.items()}
         self._degraded[asset] = {day for day, record in records.items() if record.lacking}
         self._held[asset] = frozenset(self._stores.holds.held_days(asset))
 

@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Final
 
-from pipeline_assets.contracts.features import HISTORY_DAYS, MAX_LATENESS_DAYS
+from pipeline_assets.contracts.features import HISTORY_DAYS, LABEL_DELAY_DAYS, MAX_LATENESS_DAYS
 from pipeline_assets.contracts.tables import (
     CHARGEBACKS,
     CUSTOMER_FEATURES_TABLE,
+    DRIFT,
+    DRIFT_REFERENCE,
     LEDGER,
     MODEL_EVALUATION,
+    MODEL_HEALTH,
     PERFORMANCE,
     QUARANTINE,
     SCORES,
@@ -25,13 +28,14 @@ from pipeline_assets.contracts.tables import (
     TRANSACTIONS,
 )
 from pipeline_assets.contracts.vocabularies import Cadence
+from pipeline_assets.core.costs import DecisionParams
+from pipeline_assets.core.drift import DriftParams
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.ingestion.mapping import IngestionParams
 from pipeline_assets.core.labels import find_test_week
 from pipeline_assets.core.performance import PerformanceParams
-from pipeline_assets.core.release import ReleaseParams
+from pipeline_assets.core.release.params import ReleaseParams
 from pipeline_assets.core.rules import RulesParams
-from pipeline_assets.core.scoring import DecisionParams
 from pipeline_assets.core.training import TrainingParams
 
 LANDING: Final = "landing"  # the landed files of a day: where lineage begins
@@ -40,7 +44,9 @@ RELEASE: Final = "release"
 INGEST: Final = "ingest"  # the step that makes the four tables of ingestion
 BUILD_FEATURES: Final = "build_features"  # the step that makes both feature tables
 FEATURE_WINDOW_DAYS: Final = HISTORY_DAYS + MAX_LATENESS_DAYS  # days before a day whose rows its features can see
-WEEKLY_ASSETS: Final = frozenset({TRAINING_SET.name, MODEL, MODEL_EVALUATION.name, RELEASE})
+MODEL_WINDOW_DAYS: Final = 182  # how long a model is watched, compared and may be released after its as-of day
+TRIAL_DAYS: Final = 56  # days of evidence that a decision on the release reads
+WEEKLY_ASSETS: Final = frozenset({TRAINING_SET.name, MODEL, MODEL_EVALUATION.name, DRIFT_REFERENCE.name})
 CODE_VERSIONS: Final = {  # raised when the same inputs and parameters give other bytes; dvc.yaml names each of them
     "transactions": "1",
     "chargebacks": "1",
@@ -50,12 +56,16 @@ CODE_VERSIONS: Final = {  # raised when the same inputs and parameters give othe
     "terminal_features": "1",
     "training_set": "1",
     "fraud_model": "1",
-    "model_evaluation": "1",
-    "release": "1",
-    "scores": "1",
+    "model_evaluation": "2",
+    "drift_reference": "1",
+    "model_health": "1",
+    "release": "2",
+    "scores": "2",
     "performance": "1",
+    "drift": "1",
 }
 _DAYS_A_WEEK: Final = 7
+_REFERENCE_REACH_DAYS: Final = 90  # an older model has no reference to compare a day with
 _SOURCES: Final = (TRANSACTIONS.name, CHARGEBACKS.name)
 _FEATURES: Final = (CUSTOMER_FEATURES_TABLE.name, TERMINAL_FEATURES_TABLE.name)
 _BLOCKING_CHECKS: Final = {
@@ -164,27 +174,43 @@ def describe_model(params: TrainingParams) -> Recipe:
     return _recipe(MODEL, Cadence.WEEKLY, [Reads(TRAINING_SET.name, 0, 0, is_required=True)], params)
 
 
-def describe_evaluation(training: TrainingParams, params: EvaluationParams, rules: RulesParams) -> Recipe:
-    """The training set, earlier models, and what the held-out candidate is trained on: its as-of day is earlier."""
+def describe_evaluation(
+    training: TrainingParams, params: EvaluationParams, rules: RulesParams, decision: DecisionParams
+) -> Recipe:
+    """The training set, its model and earlier ones, and what the held-out candidate is trained on, as of earlier."""
     as_of = date(2026, 1, 4)  # any: the distance is what counts
     back = (as_of - find_test_week(as_of)).days
     held_out = [Reads(name, -back - training.history_days, -back - 1) for name in (*_SOURCES, *_FEATURES)]
     reads = [
         Reads(TRAINING_SET.name, 0, 0, is_required=True),
-        Reads(MODEL, -params.compared_models * _DAYS_A_WEEK, -1),
+        Reads(MODEL, -MODEL_WINDOW_DAYS, 0),
         *held_out,
     ]
-    return _recipe(MODEL_EVALUATION.name, Cadence.WEEKLY, reads, training, params, rules)
+    return _recipe(MODEL_EVALUATION.name, Cadence.WEEKLY, reads, training, params, rules, decision)
+
+
+def describe_model_health(decision: DecisionParams, rules: RulesParams, top_cards: int) -> Recipe:
+    """The payments of the day and of the day whose labels mature, with their features, and every recent model.
+
+    How long a model may take is no part of it: what a healthy model says does not depend on that.
+    """
+    reads = [
+        Reads(TRANSACTIONS.name, -LABEL_DELAY_DAYS, 0, is_required=True),
+        *(Reads(name, -LABEL_DELAY_DAYS, 0) for name in (CHARGEBACKS.name, *_FEATURES)),
+        Reads(MODEL, -MODEL_WINDOW_DAYS, 0),
+    ]
+    return _recipe(MODEL_HEALTH.name, Cadence.DAILY, reads, decision, rules, variant=f"-top{top_cards}")
 
 
 def describe_release(params: ReleaseParams) -> Recipe:
-    """The evidence of the week, its candidate, and the decision of the week before."""
+    """What was known of the models before the day, the newest of them, and the decision of the day before."""
     reads = [
-        Reads(MODEL_EVALUATION.name, 0, 0, is_required=True),
-        Reads(MODEL, 0, 0, is_required=True),
-        Reads(RELEASE, -_DAYS_A_WEEK, -1),
+        Reads(MODEL_HEALTH.name, -TRIAL_DAYS, -1),
+        Reads(MODEL_EVALUATION.name, -MODEL_WINDOW_DAYS, 0),
+        Reads(MODEL, -MODEL_WINDOW_DAYS, 0),
+        Reads(RELEASE, -1, -1),
     ]
-    return _recipe(RELEASE, Cadence.WEEKLY, reads, params)
+    return _recipe(RELEASE, Cadence.DAILY, reads, params)
 
 
 def describe_scores(decision: DecisionParams, rules: RulesParams) -> Recipe:
@@ -192,7 +218,7 @@ def describe_scores(decision: DecisionParams, rules: RulesParams) -> Recipe:
     reads = [
         Reads(TRANSACTIONS.name, 0, 0, is_required=True),
         *(Reads(name, 0, 0) for name in _FEATURES),
-        Reads(RELEASE, 1 - _DAYS_A_WEEK - MAX_LATENESS_DAYS, 0),
+        Reads(RELEASE, -MAX_LATENESS_DAYS, 0),
     ]
     return _recipe(SCORES.name, Cadence.DAILY, reads, decision, rules)
 
@@ -201,3 +227,22 @@ def describe_performance(params: PerformanceParams, top_cards: int) -> Recipe:
     """Decisions and labels back to where the latest mature period begins."""
     reads = [Reads(name, -params.days_back, 0) for name in (SCORES.name, *_SOURCES)]
     return _recipe(PERFORMANCE.name, Cadence.DAILY, reads, params, variant=f"-top{top_cards}")
+
+
+def describe_drift_reference(params: DriftParams) -> Recipe:
+    """What the model was trained on, the model, and the payments of the week before it, which it has not seen."""
+    reads = [
+        Reads(TRAINING_SET.name, 0, 0, is_required=True),
+        Reads(MODEL, 0, 0, is_required=True),
+        *(Reads(name, -_DAYS_A_WEEK, -1) for name in (TRANSACTIONS.name, *_FEATURES)),
+    ]
+    return _recipe(DRIFT_REFERENCE.name, Cadence.WEEKLY, reads, variant=params.reference_variant)
+
+
+def describe_drift(params: DriftParams) -> Recipe:
+    """The payments of the latest days, their features, and the newest reference; late ones count when they arrive."""
+    reads = [
+        *(Reads(name, 1 - params.window_days, 0) for name in (TRANSACTIONS.name, *_FEATURES)),
+        Reads(DRIFT_REFERENCE.name, -_REFERENCE_REACH_DAYS, 0),
+    ]
+    return _recipe(DRIFT.name, Cadence.DAILY, reads, variant=params.measure_variant)

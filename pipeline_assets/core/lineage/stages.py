@@ -8,11 +8,11 @@ STAGES: Final[Mapping[str, tuple[str, ...]]] = {  # the assets that each makes, 
     "ingest": ("transactions", "chargebacks", "quarantine", "ledger"),
     "features": ("customer_features", "terminal_features"),
     "train": ("training_set", "fraud_model"),
-    "evaluate": ("model_evaluation", "release"),
-    "score": ("scores", "performance"),
+    "evaluate": ("model_evaluation", "drift_reference"),
+    "score": ("model_health", "release", "scores", "performance", "drift"),
 }
 LANDED: Final = ("landing/transactions", "landing/chargebacks")
-_BYTES: Final = {"fraud_model": "models/fraud_model", "release": "release/entries"}  # of the others, in the lake
+_BYTES: Final = {"fraud_model": ("models/fraud_model",), "release": ("lake/release", "release/entries")}
 _CHECKED: Final = (  # by a blocking check, so that their partitions can be held
     "transactions", "customer_features", "terminal_features", "training_set", "fraud_model", "scores",
 )  # fmt: skip
@@ -36,7 +36,7 @@ def list_folders(stage: str) -> tuple[str, ...]:
 def list_asset_folders(asset: str) -> tuple[str, ...]:
     """The folders that hold the bytes and the records of an asset, and which of its partitions are held."""
     holds = (f"holds/{asset}",) if asset in _CHECKED else ()
-    return _BYTES.get(asset, f"lake/{asset}"), f"records/{asset}", *holds
+    return *_BYTES.get(asset, (f"lake/{asset}",)), f"records/{asset}", *holds
 
 
 def list_earlier(stage: str) -> tuple[str, ...]:
