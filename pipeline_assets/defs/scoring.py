@@ -34,7 +34,8 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         days = calendar.days(list(context.partition_keys))
-        yield from report(context, SCORES.name, stages.score(stores, params.decision, params.rules, days))
+        made = stages.score(stores, params.decision, params.rules, params.serving, days)
+        yield from report(context, SCORES.name, made)
 
     @dg.asset_check(
         asset=SCORES.name,

@@ -1,6 +1,7 @@
 """Scoring: every payment gets a decision from the highest rung that works, alone as in company, and says why."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
@@ -9,18 +10,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline_assets.contracts.features import CUSTOMER_FEATURES, TERMINAL_FEATURES
+from pipeline_assets.contracts.features import CUSTOMER_FEATURES, TERMINAL_FEATURES, Feature
 from pipeline_assets.contracts.tables import SCORES, TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import ReleaseAction
+from pipeline_assets.core.costs import DecisionParams
 from pipeline_assets.core.features import MODEL_FEATURES, make_model_inputs
-from pipeline_assets.core.release import ReleaseEntry
-from pipeline_assets.core.rules import RulesParams
-from pipeline_assets.core.scoring import (
-    DecisionParams,
+from pipeline_assets.core.fraud_model import (
+    Flags,
+    Floats,
     FraudModel,
+    Model,
+    ModelFailedError,
     ModelMismatchError,
+    ModelTimeoutError,
+)
+from pipeline_assets.core.release import ReleaseEntry
+from pipeline_assets.core.rules import RulesParams, score_by_rules
+from pipeline_assets.core.scoring import (
     choose_canary_customers,
     join_features,
+    list_deciding_versions,
     score_payments,
 )
 from pipeline_assets.core.training import TrainedModel, TrainingParams, train
@@ -29,6 +38,37 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = RulesParams()
 CUSTOMER = [feature.name for feature in CUSTOMER_FEATURES]
 TERMINAL = [feature.name for feature in TERMINAL_FEATURES]
+
+
+class Stub:
+    """A model that says of each payment what a test wants, by its amount in cents, or raises it."""
+
+    def __init__(self, version: str, answer: Callable[[Floats], Floats] | Exception) -> None:
+        self.version = version
+        self.answer = answer
+
+    def predict(self, inputs: Floats) -> Floats:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer(inputs[:, MODEL_FEATURES.index("amount_cents")])
+
+    def explain(self, inputs: Floats) -> Floats:
+        explained = np.zeros((len(inputs), len(MODEL_FEATURES)))
+        explained[:, MODEL_FEATURES.index("is_night")] = 1.0  # which neither the rules nor a trained model say alone
+        return explained
+
+    def fill(self, inputs: Floats, features: Iterable[Feature], rows: Flags) -> None:
+        pass
+
+
+def edit_leaves(text: str, edit: Callable[[int, str], str]) -> str:
+    """A model's text with other leaf values: ``edit`` gets the place of each in its tree."""
+    text = re.sub(r"(?m)^tree_sizes=.*\n", "", text)  # without the sizes LightGBM reads tree after tree
+
+    def replace(found: re.Match[str]) -> str:
+        return "leaf_value=" + " ".join(edit(place, value) for place, value in enumerate(found[1].split()))
+
+    return re.sub(r"(?m)^leaf_value=(.*)$", replace, text)
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +93,19 @@ def entry(
     share: float = 0.0,
     days: int = 0,
     sequence: int = 0,
+    failed_over: bool = False,
 ) -> ReleaseEntry:
     start = START + timedelta(days=days)
-    return ReleaseEntry(start.date(), start, ReleaseAction.HOLD, "", champion, backup, canary, share, sequence=sequence)
+    return ReleaseEntry(
+        start.date(), start, ReleaseAction.HOLD, "", champion, backup, canary, share, sequence=sequence,
+        failed_over_since=start.date() if failed_over else None,
+    )  # fmt: skip
 
 
 def score(
     payments: pl.DataFrame,
     entries: list[ReleaseEntry],
-    models: dict[str, FraudModel],
+    models: Mapping[str, Model],
     params: DecisionParams = DecisionParams(),  # noqa: B008  # frozen
 ) -> pl.DataFrame:
     scored = score_payments(payments, entries, models, params, RULES)
@@ -101,6 +145,13 @@ def test_the_score_is_the_models_own(payments: pl.DataFrame, models: dict[str, F
             entry("x", "y", "z", 1.0), {"new"}, "rules", RULES.version,
             ["canary_unavailable", "champion_unavailable", "backup_unavailable"],
         ),
+        (entry("new", "old", failed_over=True), {"new", "old"}, "backup", "old", ["champion_suspended"]),
+        (entry("new", "old", "new", 1.0, failed_over=True), {"new", "old"}, "backup", "old", ["champion_suspended"]),
+        (
+            entry("new", "old", failed_over=True), {"new"}, "rules", RULES.version,
+            ["champion_suspended", "backup_unavailable"],
+        ),
+        (entry("new", failed_over=True), {"new"}, "rules", RULES.version, ["champion_suspended"]),
     ],
 )  # fmt: skip
 def test_a_payment_takes_the_highest_rung_that_works_and_says_what_was_in_the_way(
@@ -130,6 +181,137 @@ def test_a_payment_is_decided_by_the_entry_in_force_when_the_card_was_used(
     assert score(edge, entries, models)["model_version"].to_list() == ["old", "new", "new"]
     before = payments.head(2).with_columns(event_time=pl.lit(START - timedelta(microseconds=1)))
     assert score(before, entries, models)["degraded_by"].to_list() == [["no_model_released"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [(ModelTimeoutError(), "timed_out"), (ModelFailedError(), "unavailable"), (lambda a: a * np.nan, "invalid")],
+)
+def test_a_model_that_gives_nothing_sends_its_payments_down_the_ladder(
+    payments: pl.DataFrame,
+    models: dict[str, FraudModel],
+    answer: Callable[[Floats], Floats] | Exception,
+    problem: str,
+) -> None:
+    broken = {name: Stub(name, answer) for name in ("c", "new", "old")}
+    last = score(payments, [entry("new", "old", "c", 1.0)], broken)
+    by_rules = score(payments, [], {})
+    assert last.drop("degraded_by").equals(by_rules.drop("degraded_by"))
+    said = [f"canary_{problem}", f"champion_{problem}", f"backup_{problem}"]
+    assert last["degraded_by"].to_list() == [said] * payments.height
+    saved = score(payments, [entry("new", "old", "c", 1.0)], {**broken, "old": models["old"]})
+    well = score(payments, [entry("old")], models)
+    assert saved.drop("degraded_by", "rung").equals(well.drop("degraded_by", "rung"))
+    assert saved["degraded_by"].to_list() == [said[:2]] * payments.height
+    assert set(saved["rung"]) == {"backup"}
+
+
+NONSENSE = st.sampled_from([np.nan, np.inf, -np.inf, -1e-9, 1 + 1e-9, 2.0])
+
+
+@given(st.lists(st.tuples(NONSENSE | st.floats(0, 1), NONSENSE | st.floats(0, 1)), min_size=1, max_size=25))
+@settings(max_examples=25, deadline=None)
+def test_each_payment_goes_down_until_a_score_is_a_probability_alone_as_in_company(
+    payments: pl.DataFrame, answers: list[tuple[float, float]]
+) -> None:
+    some = payments.head(len(answers)).with_columns(amount_cents=pl.int_range(pl.len(), dtype=pl.Int64))
+    champion, backup = (np.array(column) for column in zip(*answers, strict=True))
+    known: dict[str, Model] = {
+        "new": Stub("new", lambda amounts: champion[amounts.astype(int)]),
+        "old": Stub("old", lambda amounts: backup[amounts.astype(int)]),
+    }
+    entries = [entry("new", "old")]
+    together = score(some, entries, known)
+    for row, (first, second) in zip(together.iter_rows(named=True), answers, strict=True):
+        if 0 <= first <= 1:
+            expected: tuple[object, ...] = ("champion", first, [])
+        elif 0 <= second <= 1:
+            expected = ("backup", second, ["champion_invalid"])
+        else:
+            by_rules = score_by_rules(some, RULES).score[together["transaction_id"].index_of(row["transaction_id"])]
+            expected = ("rules", by_rules, ["champion_invalid", "backup_invalid"])
+        assert (row["rung"], row["score"], row["degraded_by"]) == expected
+    assert pl.concat([score(some[row], entries, known) for row in range(some.height)]).equals(together)
+
+
+def test_the_model_that_decided_is_the_one_that_is_explained(
+    payments: pl.DataFrame, models: dict[str, FraudModel]
+) -> None:
+    """The champion refuses the dearer half."""
+    middle = np.median(payments["amount_cents"].to_numpy())
+    champion = Stub("new", lambda amounts: np.where(amounts > middle, np.nan, 0.9))
+    found = score(payments, [entry("new", "old")], {"new": champion, "old": models["old"]})
+    alone = score(payments, [entry("old")], models)
+    is_dear = payments["amount_cents"] > middle
+    assert found.filter(is_dear)["reason_codes"].equals(alone.filter(is_dear)["reason_codes"])
+    assert set(found.filter(~is_dear & (found["decision"] != "approve"))["reason_codes"].list.join("+")) == {"at_night"}
+
+
+def test_a_model_that_cannot_explain_in_time_has_not_answered(payments: pl.DataFrame) -> None:
+    class Slow(Stub):
+        def explain(self, inputs: Floats) -> Floats:
+            raise ModelTimeoutError
+
+    found = score(payments, [entry("new")], {"new": Slow("new", lambda amounts: np.full(len(amounts), 0.9))})
+    assert found["degraded_by"].to_list() == [["champion_timed_out"]] * payments.height
+
+
+def test_an_error_that_is_our_own_is_loud(payments: pl.DataFrame) -> None:
+    with pytest.raises(ZeroDivisionError):
+        score(payments, [entry("new")], {"new": Stub("new", ZeroDivisionError())})
+
+
+@pytest.mark.parametrize(
+    ("edit", "has_invalid"),
+    [
+        (lambda place, value: "nan" if place == 2 else value, True),
+        (lambda place, value: "-inf" if place == 2 else "inf" if place == 1 else value, True),
+        (lambda place, value: str(-float(value)), False),
+        (lambda place, value: "0.01", False),
+    ],
+    ids=["nan", "infinite", "inverted", "constant"],
+)
+def test_a_broken_model_decides_where_it_can_and_the_same_bytes_each_time(
+    payments: pl.DataFrame,
+    trained: TrainedModel,
+    models: dict[str, FraudModel],
+    edit: Callable[[int, str], str],
+    has_invalid: bool,
+) -> None:
+    def rescore(rows: pl.DataFrame) -> pl.DataFrame:
+        text = edit_leaves(trained.text.decode(), edit)
+        broken = FraudModel("broken", text, trained.card["typical_inputs"])
+        return score(rows, [entry("broken", "old")], {"broken": broken, "old": models["old"]})
+
+    found = rescore(payments)
+    by_champion = found.filter(rung="champion")
+    assert by_champion.height > 0
+    assert (by_champion.height < payments.height) == has_invalid
+    assert by_champion["degraded_by"].list.len().sum() == 0
+    others = found.filter(rung="backup")
+    assert by_champion.height + others.height == payments.height
+    assert set(others["degraded_by"].list.join("+")) <= {"champion_invalid"}
+    alone = score(payments, [entry("old")], models).filter(found["rung"] == "backup")
+    assert others.drop("rung", "degraded_by").equals(alone.drop("rung", "degraded_by"))
+    assert rescore(payments).equals(found)
+    assert rescore(payments.reverse()).reverse().equals(found)
+
+
+def test_a_log_of_many_years_is_read_as_one_of_few_entries(
+    payments: pl.DataFrame, models: dict[str, FraudModel]
+) -> None:
+    days = range(-3000, 100)
+    entries = [entry("new" if day % 2 else "old", days=day, sequence=day + 3000) for day in days]
+    found = score(payments, entries, models)
+    first_days = (payments["event_time"].dt.date() - date(2026, 1, 1)).dt.total_days()
+    assert found["model_version"].to_list() == ["new" if day % 2 else "old" for day in first_days]
+
+
+def test_only_who_may_decide_is_loaded() -> None:
+    assert list_deciding_versions(entry("a", "b", "c", 0.1)) == {"a", "b", "c"}
+    assert list_deciding_versions(entry("a", None)) == {"a"}
+    assert list_deciding_versions(entry("a", "b", "c", 0.1, failed_over=True)) == {"b"}
+    assert list_deciding_versions(entry(None)) == set()
 
 
 @pytest.mark.parametrize(
@@ -266,6 +448,19 @@ def test_a_model_of_other_inputs_is_refused(trained: TrainedModel) -> None:
     text = trained.text.decode().replace("customer_tx_count_1d", "customer_tx_count_2d")
     with pytest.raises(ModelMismatchError, match="customer_tx_count_2d"):
         FraudModel("other", text, trained.card["typical_inputs"])
+
+
+def test_a_text_that_is_no_model_is_refused(trained: TrainedModel) -> None:
+    with pytest.raises(ModelMismatchError, match="text format"):
+        FraudModel("other", "no model", trained.card["typical_inputs"])
+
+
+def test_a_model_that_gives_several_numbers_a_row_has_failed(trained: TrainedModel, payments: pl.DataFrame) -> None:
+    text = trained.text.decode().replace("objective=binary sigmoid:1", "objective=multiclass num_class:2")
+    text = text.replace("num_class=1", "num_class=2").replace("num_tree_per_iteration=1", "num_tree_per_iteration=2")
+    model = FraudModel("two", text, trained.card["typical_inputs"])
+    with pytest.raises(ModelFailedError, match="one score a row"):
+        model.predict(make_model_inputs(payments))
 
 
 def test_the_past_is_scored_again_the_same_when_the_log_has_grown(

@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 import polars as pl
 
+from pipeline_assets.adapters.serving import ServedModels
 from pipeline_assets.adapters.stages.made import Made, chunk_days, compare_ids, describe
 from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
@@ -17,31 +18,36 @@ from pipeline_assets.contracts.tables import (
 )
 from pipeline_assets.contracts.vocabularies import Degradation
 from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.costs import DecisionParams
 from pipeline_assets.core.lineage.recipes import MODEL, RELEASE, describe_scores
 from pipeline_assets.core.release import ReleaseEntry, find_entry_in_force
 from pipeline_assets.core.rules import RulesParams
 from pipeline_assets.core.scoring import (
-    DecisionParams,
     join_features,
+    list_deciding_versions,
     mark_incomplete_history,
     score_payments,
 )
+from pipeline_assets.core.serving import ServingParams
 
 _FEATURE_TABLES = (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
 _CHUNK_DAYS = 14  # days that are scored and written together
 
 
-def score(stores: Stores, decision: DecisionParams, rules: RulesParams, days: Sequence[date]) -> Iterator[Made]:
+def score(
+    stores: Stores, decision: DecisionParams, rules: RulesParams, serving: ServingParams, days: Sequence[date]
+) -> Iterator[Made]:
     """Decide on the payments that arrived on ``days``, by the release in force at the moment of each.
 
-    A feature table that lacks one of the days, or was made without a day of its window, is no error: the ladder goes
-    down, and the rows say so.
+    A feature table that lacks one of the days, or was made without a day of its window, is no error, nor is a model
+    that does not load, does not answer in time or gives no probability: the ladder goes down, and the rows say so.
+    Only what does not load is recorded as unavailable; a model that timed out, or gave no probability, was there.
 
     Raises:
         PartitionMissingError: The transactions of one of the days are not in the lake.
         PartitionHeldError: They failed a blocking check.
     """
-    recipe = describe_scores(decision, rules)
+    recipe, served = describe_scores(decision, rules), ServedModels(stores.models, serving)
     for chunk in chunk_days(days, _CHUNK_DAYS):
         view = View(stores)
         for day in chunk:
@@ -52,7 +58,7 @@ def score(stores: Stores, decision: DecisionParams, rules: RulesParams, days: Se
         view.present(RELEASE), view.present(MODEL)  # the records are taken down before what they describe is read
         entries = stores.release_log.entries()
         versions = _list_versions(entries, payments["event_time"])
-        models, why_not = stores.models.load_available(versions)
+        models, why_not = served.load_available(versions)
         scored = score_payments(payments, entries, models, decision, rules)
         scored = mark_incomplete_history(scored, payments["date"].is_in(_list_incomplete(view, chunk)))
         parts = scored.with_columns(payments["date"]).partition_by("date", as_dict=True, include_key=False)
@@ -60,7 +66,8 @@ def score(stores: Stores, decision: DecisionParams, rules: RulesParams, days: Se
         for day, written in stores.lake.write_days(SCORES, frames):
             used = _list_versions(entries, payments.filter(date=day)["event_time"])
             view.record(recipe, day, {f"lake/{written.path}": written.md5}, view.name_models(used, why_not))
-            yield describe("lake", SCORES, day, written, frames[day], **_tell(frames[day]), **_warn(why_not))
+            facts = {**_tell(frames[day]), **_warn(why_not, served.list_timed_out())}
+            yield describe("lake", SCORES, day, written, frames[day], **facts)
 
 
 def _select_present(view: View, table: Table, days: Sequence[date]) -> list[date]:
@@ -83,18 +90,25 @@ def _list_versions(entries: Sequence[ReleaseEntry], times: pl.Series) -> set[str
     ruling = [entry for entry in entries if first < entry.effective_from <= last]
     at_first = find_entry_in_force(entries, first)
     ruling += [at_first] if at_first else []
-    return {version for entry in ruling for version in (entry.champion, entry.canary, entry.backup) if version}
+    return {version for entry in ruling for version in list_deciding_versions(entry)}
 
 
 def _tell(frame: pl.DataFrame) -> dict[str, object]:
-    return {
+    by_column = {
         f"rows_by_{column}": dict(sorted(frame[column].value_counts().iter_rows()))
         for column in ("decision", "rung", "model_version")
     }
+    return {**by_column, "rows_by_degradation": _count_degradations(frame)}
 
 
-def _warn(why_not: Mapping[str, Exception]) -> dict[str, object]:
-    return {"models_unavailable": {version: str(error) for version, error in why_not.items()}} if why_not else {}
+def _count_degradations(scored: pl.DataFrame) -> dict[str, int]:
+    return dict(sorted(scored["degraded_by"].explode().drop_nulls().value_counts().iter_rows()))
+
+
+def _warn(why_not: Mapping[str, Exception], timed_out: Sequence[str]) -> dict[str, object]:
+    unavailable = {version: str(error) for version, error in why_not.items()}
+    found = {"models_unavailable": unavailable, "models_timed_out": list(timed_out)}
+    return {name: models for name, models in found.items() if models}
 
 
 def find_undecided_payments(stores: Stores, day: date) -> Finding:
@@ -107,7 +121,7 @@ def find_undecided_payments(stores: Stores, day: date) -> Finding:
 def find_degraded_scores(stores: Stores, day: date) -> Finding:
     """Whether the model that should have decided did, with all its inputs; before the first release none should."""
     degraded = stores.lake.read(SCORES, [day], ["degraded_by"])
-    codes = dict(sorted(degraded["degraded_by"].explode().drop_nulls().value_counts().iter_rows()))
+    codes = _count_degradations(degraded)
     n_without_model = codes.pop(str(Degradation.NO_MODEL_RELEASED), 0)
     listed = ", ".join(f"{count} {code}" for code, count in codes.items())
     explanation = (
