@@ -24,6 +24,10 @@ class InconsistentReportError(ValueError):
     """The numbers of a report contradict each other; there is no report."""
 
 
+class InvalidScoresError(InconsistentReportError):
+    """Scores are no probabilities: whoever gave them is broken, and there is no report of it."""
+
+
 class NothingToEvaluateError(ValueError):
     """The test set has no payment, no fraud, or nothing but frauds: no metric is defined."""
 
@@ -37,11 +41,21 @@ class EvaluationParams:
         compared_models: How many earlier models are evaluated beside the candidate.
         known_card_days: Cards with a fraud in so many days before the test week leave it when that fraud is known;
             the default is the Handbook's: its training week and the label delay.
+        resamples: How often the test week is drawn again for the interval of a difference.
+        confidence: Of that interval, which is two-sided.
+        tolerated_loss: Average precision that a candidate may have less than a rival for a verdict to promote it.
+        tolerated_cost_share: What its decisions may clearly cost more than the rival's, as a share of these.
+        min_frauds: Frauds of the test week below which every verdict is to hold.
     """
 
     top_cards: int = Field(default=100, gt=0)
     compared_models: int = Field(default=8, ge=2)
     known_card_days: int = Field(default=14, ge=1)
+    resamples: int = Field(default=300, ge=100, le=10_000)
+    confidence: float = Field(default=0.9, gt=0, lt=1)
+    tolerated_loss: float = Field(default=0.02, ge=0, lt=1)
+    tolerated_cost_share: float = Field(default=0.05, ge=0)
+    min_frauds: int = Field(default=50, ge=1)
 
 
 @dataclass(frozen=True)
@@ -144,6 +158,14 @@ def select_test_rows(labelled: pl.DataFrame, first: date, n_days: int, known_sin
     )
 
 
+def measure_average_precision(labels: Labels, score: Floats) -> float | None:
+    """Area under the precision-recall curve, by steps, whatever the order of rows; None where there is no fraud."""
+    from sklearn import metrics
+
+    canonical = np.lexsort((labels, score))
+    return float(metrics.average_precision_score(labels[canonical], score[canonical])) if labels.any() else None
+
+
 def measure_card_precision(rows: pl.DataFrame, k: int) -> float:
     """Card precision@k: of the k cards with the highest scores of a day, the share that had a fraud; mean of the days.
 
@@ -203,7 +225,8 @@ def evaluate(test: TestSet, score: Floats, top_cards: int) -> Evaluation:
 
     Raises:
         NothingToEvaluateError: The test set has no fraud, or nothing else.
-        InconsistentReportError: A score is not between 0 and 1, or the numbers contradict each other.
+        InvalidScoresError: A score is not between 0 and 1.
+        InconsistentReportError: There are more or fewer scores than payments, or the numbers contradict each other.
     """
     from sklearn import metrics
 
@@ -246,7 +269,7 @@ def _check_inputs(labels: Labels, score: Floats) -> None:
     if score.shape != labels.shape:
         raise InconsistentReportError(f"expected one score a payment, found {score.size} scores for {labels.size}")
     if not ((score >= 0) & (score <= 1)).all():
-        raise InconsistentReportError("expected scores between 0 and 1, found others or NaN: the model is broken")
+        raise InvalidScoresError("expected scores between 0 and 1, found others or NaN: the model is broken")
 
 
 def _calibrate(labels: Labels, score: Floats) -> tuple[tuple[float, float, int], ...]:

@@ -73,7 +73,7 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource
     ) -> Iterator[dg.MaterializeResult[None]]:
         weeks = calendar.days(list(context.partition_keys))
-        made = stages.evaluate_models(stores, params.training, params.evaluation, params.rules, weeks)
+        made = stages.evaluate_models(stores, params.training, params.evaluation, params.rules, params.decision, weeks)
         yield from report(context, MODEL_EVALUATION.name, made)
 
     @dg.asset_check(

@@ -186,6 +186,7 @@ def _metadata(made: Made) -> dict[str, dg.MetadataValue]:
     metadata |= {name: _value(value) for name, value in made.facts.items()}
     if made.sample is not None:
         metadata["preview"] = dg.MetadataValue.md(_preview(made.sample))
+    metadata |= {name: dg.MetadataValue.md(text) for name, text in made.notes.items()}
     for name, draw in made.plots.items():
         encoded = base64.b64encode(draw()).decode()
         metadata[name] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")

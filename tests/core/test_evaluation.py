@@ -15,10 +15,12 @@ from pipeline_assets.core import evaluation
 from pipeline_assets.core.evaluation import (
     Evaluation,
     InconsistentReportError,
+    InvalidScoresError,
     NothingToEvaluateError,
     TestSet,
     evaluate,
     find_reachable_card_precision,
+    measure_average_precision,
     measure_card_precision,
     select_test_rows,
 )
@@ -155,8 +157,17 @@ def test_a_calibrated_score_has_no_calibration_error_and_a_shifted_one_has() -> 
 
 @pytest.mark.parametrize("score", [-0.1, 1.1, float("nan")])
 def test_a_score_that_is_no_probability_is_no_report(score: float) -> None:
-    with pytest.raises(InconsistentReportError, match="between 0 and 1"):
+    with pytest.raises(InvalidScoresError, match="between 0 and 1"):
         report([(0, "a", True, score), (0, "b", False, 0.5)])
+
+
+@given(rows=rows_of(3, 5, 40))
+@settings(max_examples=40, deadline=None)
+def test_average_precision_is_that_of_the_report_and_none_without_a_fraud(rows: list[Row]) -> None:
+    both: list[Row] = [*rows, (0, "honest", False, 0.3), (0, "stolen", True, 0.3)]
+    score, labels = (np.array([row[place] for row in both]) for place in (3, 2))
+    assert measure_average_precision(labels, score) == report(both).average_precision
+    assert measure_average_precision(np.zeros_like(labels), score) is None
 
 
 def test_scores_for_other_rows_are_no_report() -> None:

@@ -26,6 +26,7 @@ class Made:
         facts: Counts and codes a person wants to read; never values of cards or persons.
         sample: The first rows.
         plots: What draws PNG images, by title: only who shows them pays for it.
+        notes: Markdown for a person, by title.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Made:
     facts: Mapping[str, object] = field(default_factory=dict)
     sample: pl.DataFrame | None = None
     plots: Mapping[str, Callable[[], bytes]] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def describe(folder: str, table: Table, day: date, written: Written, frame: pl.DataFrame, **facts: object) -> Made:

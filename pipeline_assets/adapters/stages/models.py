@@ -1,16 +1,16 @@
-"""Training sets, models, their evaluation and their release, by weekly as-of day."""
+"""Training sets, models, and their evaluation, by weekly as-of day."""
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
 import polars as pl
 
-from pipeline_assets.adapters.models import ModelCorruptError, ModelMissingError
+from pipeline_assets.adapters.models import ModelCorruptError, ModelMissingError, name_version
 from pipeline_assets.adapters.stages.made import Made, describe
 from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
@@ -22,32 +22,34 @@ from pipeline_assets.contracts.tables import (
     TRAINING_SET,
     TRANSACTIONS,
 )
+from pipeline_assets.core.assessment import CANDIDATE, Assessment, assess
 from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.costs import DecisionParams
 from pipeline_assets.core.evaluation import (
     Evaluation,
     EvaluationParams,
+    InvalidScoresError,
     NothingToEvaluateError,
     TestSet,
     evaluate,
     select_test_rows,
 )
 from pipeline_assets.core.features import make_model_inputs
+from pipeline_assets.core.fraud_model import FraudModel, ModelFailedError, ModelMismatchError
 from pipeline_assets.core.labels import check_labels_are_mature, find_test_week, label_mature_rows
 from pipeline_assets.core.lineage.recipes import (
     MODEL,
-    RELEASE,
+    MODEL_WINDOW_DAYS,
     describe_evaluation,
     describe_model,
-    describe_release,
     describe_training_set,
 )
+from pipeline_assets.core.model_card import ModelFacts, list_verdicts, render_card
 from pipeline_assets.core.plots import plot_precision_recall
-from pipeline_assets.core.release import ReleaseParams, decide_release
-from pipeline_assets.core.rules import RulesParams, score_by_rules
-from pipeline_assets.core.scoring import FraudModel, ModelMismatchError, join_features
+from pipeline_assets.core.rules import RulesParams
+from pipeline_assets.core.scoring import join_features
 from pipeline_assets.core.training import TrainingDataError, TrainingParams, compute_training_digest, train
 
-CANDIDATE: Final = "candidate"
 _LOG: Final = logging.getLogger(__name__)
 _TEST_DAYS: Final = 7
 _FEATURE_TABLES: Final = (CUSTOMER_FEATURES_TABLE, TERMINAL_FEATURES_TABLE)
@@ -112,40 +114,47 @@ def train_models(stores: Stores, params: TrainingParams, weeks: Sequence[date]) 
 
 
 def evaluate_models(
-    stores: Stores, training: TrainingParams, params: EvaluationParams, rules: RulesParams, weeks: Sequence[date]
+    stores: Stores,
+    training: TrainingParams,
+    params: EvaluationParams,
+    rules: RulesParams,
+    decision: DecisionParams,
+    weeks: Sequence[date],
 ) -> Iterator[Made]:
-    """Evaluate, for each as-of week, on the latest test week whose labels are mature.
+    """Evaluate, for each as-of week, on the latest test week whose labels are mature, and write the model's card.
 
     The recipe (features, parameters, code) stands for the candidate: trained on what was known when the test week
-    began, because the candidate itself has seen that week. Beside it stand the rules and earlier models: those that
-    were trained on payments from before the test week only.
+    began, because the model of the week itself has seen that week. Beside it stand the rules and earlier models: those
+    that were trained on payments from before the test week only.
     """
-    recipe = describe_evaluation(training, params, rules)
+    recipe = describe_evaluation(training, params, rules, decision)
     for week in weeks:
         view = View(stores)
         view.require(TRAINING_SET.name, week, wanted_by=MODEL_EVALUATION.name)
-        first, test = _select_test(view, params, week)
+        history = view.read(TRAINING_SET, [week])
+        first, test = _select_test(history, params, week)
+        last = first + timedelta(days=_TEST_DAYS - 1)
         rivals, why_not = _load_rivals(stores, view, params, week)
-        scored = _score_all(stores, view, training, rules, week, test, rivals)
-        reports, problem = _evaluate_all(scored, test, params)
-        rows = [
-            (subject, metric, value)
-            for subject, report in reports.items()
-            for metric, value in report.as_metrics().items()
-        ]
-        frame = pl.DataFrame(rows, MODEL_EVALUATION.empty().schema, orient="row")
-        facts: dict[str, object] = {
-            "test_week": f"{first} to {first + timedelta(days=_TEST_DAYS - 1)}",
-            "average_precision": {subject: round(report.average_precision, 4) for subject, report in reports.items()},
-            **{f"candidate_{name}": value for name, value in _pick(reports).items()},
-        }
-        if problem:
-            facts["no_evaluation"] = problem
+        candidate = None if test.rows.is_empty() else _hold_out(stores, view, training, first)
+        found = assess(test, history, candidate, rivals, params, rules, decision)
+        card = render_card(week, _find_model(stores, view, week), (first, last), found, params, decision)
+        frame = pl.DataFrame(list(found.list_rows()), MODEL_EVALUATION.empty().schema, orient="row")
         written = stores.lake.write(MODEL_EVALUATION, week, frame)
+        stores.root.write(locate_card(week), card.encode())
         view.record(recipe, week, {f"lake/{written.path}": written.md5}, view.name_models(why_not, why_not))
-        made = describe("lake", MODEL_EVALUATION, week, written, frame)
-        plots = {"precision_recall": partial(plot_precision_recall, reports)} if reports else {}
-        yield Made(made.name, week, made.rows, made.md5, made.path, facts, frame.head(40), plots)
+        facts = {"test_week": f"{first} to {last}", "card": locate_card(week), **_tell(found)}
+        made = describe("lake", MODEL_EVALUATION, week, written, frame, **facts)
+        yield replace(
+            made,
+            sample=frame.head(40),
+            notes={"verdicts": list_verdicts(found), "model_card": card},
+            plots={"precision_recall": partial(plot_precision_recall, found.reports)} if found.reports else {},
+        )
+
+
+def locate_card(week: date) -> str:
+    """Where the card of the model of a week is, in the data root."""
+    return f"reports/model_cards/{week}.md"
 
 
 def trace_candidate(
@@ -155,48 +164,53 @@ def trace_candidate(
     view = View(stores)
     if week not in view.present(TRAINING_SET.name):
         return None
-    _, test = _select_test(view, params, week)
-    return _evaluate_all(_score_all(stores, view, training, rules, week, test, {}), test, params)[0].get(CANDIDATE)
+    first, test = _select_test(view.read(TRAINING_SET, [week]), params, week)
+    candidate = None if test.rows.is_empty() else _hold_out(stores, view, training, first)
+    if candidate is None:
+        return None
+    try:
+        return evaluate(test, candidate.predict(make_model_inputs(test.rows)), params.top_cards)
+    except (NothingToEvaluateError, InvalidScoresError, ModelFailedError):
+        return None
 
 
-def _select_test(view: View, params: EvaluationParams, week: date) -> tuple[date, TestSet]:
+def _select_test(history: pl.DataFrame, params: EvaluationParams, week: date) -> tuple[date, TestSet]:
     """The first day of the week that the models of ``week`` are tested on, and its payments."""
     first = find_test_week(week, _TEST_DAYS)
-    known_since = first - timedelta(days=params.known_card_days)
-    return first, select_test_rows(view.read(TRAINING_SET, [week]), first, _TEST_DAYS, known_since)
+    return first, select_test_rows(history, first, _TEST_DAYS, first - timedelta(days=params.known_card_days))
 
 
-def _pick(reports: Mapping[str, Evaluation]) -> Mapping[str, float]:
-    return reports[CANDIDATE].as_metrics() if CANDIDATE in reports else {}
-
-
-def _score_all(
-    stores: Stores,
-    view: View,
-    training: TrainingParams,
-    rules: RulesParams,
-    week: date,
-    test: TestSet,
-    rivals: Mapping[str, FraudModel],
-) -> Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]]:
-    if test.rows.is_empty():
-        return
-    inputs = make_model_inputs(test.rows)
-    candidate = _hold_out(stores, view, training, find_test_week(week, _TEST_DAYS))
-    if candidate is not None:
-        yield CANDIDATE, candidate.predict(inputs)
-    yield "rules", score_by_rules(test.rows, rules).score
-    for version, model in rivals.items():
-        yield version, model.predict(inputs)
+def _tell(found: Assessment) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "average_precision": {subject: round(report.average_precision, 4) for subject, report in found.reports.items()},
+        "verdicts": {rival: f"{one.verdict}: {one.reason}" for rival, one in found.conclusions.items()},
+    }
+    if CANDIDATE in found.reports:
+        facts |= {f"candidate_{name}": value for name, value in found.reports[CANDIDATE].as_metrics().items()}
+    return facts | ({"no_evaluation": dict(found.problems)} if found.problems else {})
 
 
 def _load_rivals(
     stores: Stores, view: View, params: EvaluationParams, week: date
 ) -> tuple[dict[str, FraudModel], dict[str, Exception]]:
-    """The models of earlier weeks, and of those that cannot be loaded why not."""
-    earliest = week - timedelta(weeks=params.compared_models)
-    earlier = [day for day in view.present(MODEL) if earliest <= day < week]
-    return stores.models.load_available(stores.models.find(day).version for day in earlier)
+    """The newest models of earlier weeks, and of those that cannot be loaded why not.
+
+    Models are counted, not weeks: where one is trained every few weeks only, the champion may be months old.
+    """
+    earliest = week - timedelta(days=MODEL_WINDOW_DAYS)
+    earlier = [day for day in view.present(MODEL) if earliest <= day < week][-params.compared_models :]
+    return stores.models.load_available(name_version(view.list_files(MODEL, day)) for day in earlier)
+
+
+def _find_model(stores: Stores, view: View, week: date) -> ModelFacts | None:
+    """The model of a week, for its card; None where there is none, or its description cannot be read."""
+    if week not in view.present(MODEL):
+        return None
+    try:
+        model = stores.models.find(week)
+    except (ModelMissingError, ModelCorruptError):
+        return None
+    return ModelFacts(model.version, model.card)
 
 
 def _hold_out(stores: Stores, view: View, params: TrainingParams, as_of: date) -> FraudModel | None:
@@ -213,40 +227,6 @@ def _hold_out(stores: Stores, view: View, params: TrainingParams, as_of: date) -
     except TrainingDataError:
         return None
     return FraudModel(CANDIDATE, model.text.decode(), model.card["typical_inputs"])
-
-
-def _evaluate_all(
-    scores: Iterator[tuple[str, np.ndarray[Any, np.dtype[np.float64]]]], test: TestSet, params: EvaluationParams
-) -> tuple[dict[str, Evaluation], str | None]:
-    try:
-        return {subject: evaluate(test, score, params.top_cards) for subject, score in scores}, None
-    except NothingToEvaluateError as error:
-        return {}, str(error)
-
-
-def release_models(stores: Stores, params: ReleaseParams, weeks: Sequence[date]) -> Iterator[Made]:
-    """Decide on the models of ``weeks``, which are in order, and add the decisions to the release log."""
-    recipe = describe_release(params)
-    for week in weeks:
-        view = View(stores)
-        view.require(MODEL_EVALUATION.name, week, wanted_by=RELEASE)
-        view.require(MODEL, week, wanted_by=RELEASE)
-        view.present(RELEASE)  # the records are taken down before the log is read
-        table = view.read(MODEL_EVALUATION, [week]).drop_nulls()
-        evidence: dict[str, dict[str, float]] = {}
-        for subject, metric, value in table.iter_rows():
-            evidence.setdefault(subject, {})[metric] = value
-        candidate = stores.models.find(week).version
-        entry = stores.release_log.append(
-            decide_release(stores.release_log.entries(), week, candidate, evidence, params)
-        )
-        facts = {
-            "action": str(entry.action), "reason": entry.reason, "candidate": candidate,
-            "champion": entry.champion or "rules", "backup": entry.backup or "rules", "sequence": entry.sequence,
-        }  # fmt: skip
-        path = f"release/entries/{entry.sequence:08d}.json"
-        view.record(recipe, week, {path: entry.md5})
-        yield Made(RELEASE, week, 1, entry.md5, path, facts)
 
 
 def find_label_leaks(stores: Stores, params: TrainingParams, week: date) -> Finding:
