@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
@@ -13,10 +13,16 @@ from pipeline_assets.adapters.holds import Holds
 from pipeline_assets.commands.backfills import is_backfill_daemon_alive, run_backfill
 from pipeline_assets.contracts.tables import TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence
+from pipeline_assets.core.retraining import list_due_weeks
 
 if TYPE_CHECKING:
     import dagster as dg
 
+_BEFORE_MODELS: Final = ("ingestion", "features")  # groups of daily assets
+_MODELS: Final = ("models",)
+_AFTER_MODELS: Final = ("release", "scoring", "monitoring", "lineage")
+_DAY: Final = timedelta(days=1)
+_WEEK: Final = timedelta(days=7)
 _CONFIG: Final = Path(__file__).parents[2] / "deploy" / "dagster.yaml"
 _QUIET: Final = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
@@ -57,38 +63,47 @@ class Chains:
 
     def run_daily(self, groups: Sequence[str], first: date, last: date, without: Collection[date] = ()) -> None:
         """Materialize the daily assets of ``groups`` from ``first`` to ``last``, both inclusive, but some days."""
-        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-        wanted = list(enumerate(day for day in days if day not in without))
-        for _, group in groupby(wanted, key=lambda one: one[1] - timedelta(days=one[0])):
-            part = [day for _, day in group]
-            self._run("daily", groups, part[0], part[-1], "days", len(part))
+        days = [first + number * _DAY for number in range((last - first).days + 1)]
+        for part in _list_stretches((day for day in days if day not in without), _DAY):
+            self._run(Cadence.DAILY, groups, part, "days")
 
     def run_all(self, holds: Holds, first: date, last: date) -> None:
         """Both chains from landed files to decisions; a day that is held stops itself and no other.
+
+        Models come before the releases: that of a day chooses among the models up to it.
 
         Raises:
             ChainFailedError: Something else failed.
         """
         held: set[date] = set()
         try:
-            self.run_daily(("ingestion", "features"), first, last)
+            self.run_daily(_BEFORE_MODELS, first, last)
         except ChainFailedError:
             held = {day for day in holds.held_days(TRANSACTIONS.name) if first <= day <= last}
             if not held:
                 raise
             self._say(f"held: {', '.join(map(str, sorted(held)))}; see: pipeline-assets holds list; the others go on")
             self.run_daily(("features",), first, last, without=held)
-        self.run_weekly(first, last + timedelta(days=1))  # what is known by the end of a day makes the next day's model
-        self.run_daily(("scoring", "monitoring", "lineage"), first, last, without=held)
+        self.run_weekly(first, last + _DAY)  # what is known by the end of a day makes the next day's model
+        self.run_daily(_AFTER_MODELS, first, last, without=held)
 
     def run_weekly(self, first: date, last: date) -> None:
-        """Materialize the models and releases of the weeks that begin from ``first`` to ``last``."""
-        keys = self._definitions.resolve_job_def("weekly").partitions_def
-        assert keys is not None
-        weeks = [date.fromisoformat(key) for key in keys.get_partition_keys()]
-        due = [week for week in weeks if first <= week <= last]
-        if due:
-            self._run("weekly", ("models", "release"), due[0], due[-1], "weeks", len(due))
+        """Materialize the models of the weeks that begin from ``first`` to ``last`` and are due."""
+        assert self._definitions.resources is not None
+        due = list_due_weeks(self.list_weeks(), self._definitions.resources["params"].retraining)
+        # A run of a range makes every week of it: so only weeks that follow each other share one.
+        for part in _list_stretches((week for week in due if first <= week <= last), _WEEK):
+            self._run(Cadence.WEEKLY, _MODELS, part, "weeks")
+
+    def list_weeks(self) -> list[date]:
+        """The weeks that can have a model, in order, whether they are due or not."""
+        partitions = self._definitions.resolve_job_def(Cadence.WEEKLY).partitions_def
+        assert partitions is not None
+        return [date.fromisoformat(key) for key in partitions.get_partition_keys()]
+
+    def train(self, week: date) -> None:
+        """Materialize the model of a week, due or not, with its training set, its references and its evaluation."""
+        self.run_assets(Cadence.WEEKLY, self._list_assets(_MODELS), week, week)
 
     def take_snapshot(self) -> None:
         """Keep the data root as it is, as a run of its own.
@@ -132,13 +147,15 @@ class Chains:
         if problem:
             raise ChainFailedError(problem)
 
-    def _run(self, job_name: str, groups: Sequence[str], first: date, last: date, unit: str, count: int) -> None:
+    def _run(self, cadence: Cadence, groups: Sequence[str], part: Sequence[date], unit: str) -> None:
+        title = f"{', '.join(groups)}: {len(part)} {unit} from {part[0]} to {part[-1]}"
+        self._execute(cadence, self._list_assets(groups), part[0], part[-1], title)
+
+    def _list_assets(self, groups: Sequence[str]) -> list[str]:
         import dagster as dg
 
         selected = dg.AssetSelection.groups(*groups).resolve(self._definitions.resolve_asset_graph())
-        assets = [key.to_user_string() for key in sorted(selected)]
-        title = f"{', '.join(groups)}: {count} {unit} from {first} to {last}"
-        self._execute(Cadence(job_name), assets, first, last, title)
+        return [key.to_user_string() for key in sorted(selected)]
 
     def _execute(self, cadence: Cadence, assets: Sequence[str], first: date, last: date, title: str) -> None:
         import dagster as dg
@@ -159,6 +176,13 @@ class Chains:
         if not result.success:
             raise ChainFailedError(_explain(cadence, result))
         self._say(f"    done in {time.monotonic() - started:.1f} s")
+
+
+def _list_stretches(days: Iterable[date], length: timedelta) -> Iterator[list[date]]:
+    """Days, in order, in parts in which each comes ``length`` after the one before it."""
+    # They come out as the same day after their place in the order is taken off.
+    for _, group in groupby(enumerate(days), key=lambda one: one[1] - one[0] * length):
+        yield [day for _, day in group]
 
 
 def _explain(job_name: str, result: "dg.ExecuteInProcessResult") -> str:

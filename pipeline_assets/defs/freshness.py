@@ -18,7 +18,7 @@ from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Level
 from pipeline_assets.core.freshness import Freshness, find_clock_doubt, judge_freshness
 from pipeline_assets.core.lineage.recipes import LANDING, Recipe
-from pipeline_assets.defs.instance import find_partitions, look_at_instance
+from pipeline_assets.defs.instance import look_at_instance
 from pipeline_assets.defs.reporting import make_check_result
 from pipeline_assets.defs.resources import AlertsResource, StoresResource
 from pipeline_assets.defs.survey import Surveyor
@@ -82,15 +82,14 @@ def judge_assets(
     in_progress = look_at_instance(instance, surveyor.calendar, recipes).in_progress
     landed = set(stores.landing.list_days(Feed.TRANSACTIONS))
     first = min(landed, default=date.max)  # nothing is owed before the first file
-    keys = {one: find_partitions(surveyor.calendar, one).get_partition_keys() for one in Cadence}
-    days = {one: [day for day in surveyor.calendar.days(list(keys[one])) if day >= first] for one in Cadence}
+    owed = {one: [day for day in surveyor.list_owed(stores, one) if day >= first] for one in Cadence}
     judged = {}
     for asset, recipe in recipes.items():
         is_daily = recipe.cadence is Cadence.DAILY
         judged[asset] = judge_freshness(
             asset,
             recipe.cadence,
-            days[recipe.cadence],
+            owed[recipe.cadence],
             stores.records.load(asset).keys(),
             {key.day for key in in_progress if key.asset == asset},
             # A week is made from whatever days there are.
@@ -105,7 +104,9 @@ def _describe(surveyor: Surveyor, recipe: Recipe) -> str:
     params = surveyor.freshness
     if recipe.cadence is Cadence.DAILY:
         return f"Each day is there {params.daily_deadline_hours:g} hours after its end, whenever it is looked at."
-    return f"Each week is there {params.weekly_deadline_hours:g} hours after it began, whenever it is looked at."
+    n_weeks = surveyor.retraining.every_weeks
+    weeks = "Each week" if n_weeks == 1 else f"One week in {n_weeks}, and each that was made on demand,"
+    return f"{weeks} is there {params.weekly_deadline_hours:g} hours after it began, whenever it is looked at."
 
 
 def _find_doubt(surveyor: Surveyor, stores: Stores, seen: Mapping[str, Any], now: datetime) -> str | None:

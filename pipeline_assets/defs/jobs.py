@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -13,12 +13,13 @@ from pipeline_assets.contracts.tables import TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
 from pipeline_assets.core.lineage.recipes import Recipe
+from pipeline_assets.core.retraining import RetrainingParams, is_due
 from pipeline_assets.defs.freshness import ON_TIME_CHECK
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.defs.resources import StoresResource
 
-DAILY_GROUPS: Final = ("ingestion", "features", "scoring", "monitoring", "lineage")
-WEEKLY_GROUPS: Final = ("models", "release", "lineage")
+DAILY_GROUPS: Final = ("ingestion", "features", "release", "scoring", "monitoring", "lineage")
+WEEKLY_GROUPS: Final = ("models", "lineage")
 _DAYS_WATCHED: Final = 31  # how far back the sensor looks for files; older ones are landed with a backfill
 _MAX_REQUESTS_A_TICK: Final = 7  # the rest comes with the next ticks
 
@@ -31,23 +32,26 @@ def define_chains(recipes: Mapping[str, Recipe]) -> dict[Cadence, UnresolvedAsse
         Cadence.DAILY: dg.define_asset_job(
             "daily",
             selection=dg.AssetSelection.groups(*DAILY_GROUPS) - lateness,
-            description="One day: ingest what landed, build its features, decide on its payments, measure, keep all.",
+            description="One day: ingest what landed, build features, choose models, decide on payments, measure.",
         ),
         Cadence.WEEKLY: dg.define_asset_job(
             "weekly",
             selection=dg.AssetSelection.groups(*WEEKLY_GROUPS) - lateness,
-            description="One week: train on mature history, evaluate against the champion, decide, keep everything.",
+            description="One week: train on mature history, evaluate against the champion, keep everything.",
         ),
     }
 
 
 def build(
-    calendar: Calendar, chains: Mapping[Cadence, UnresolvedAssetJobDefinition], freshness: FreshnessParams
+    calendar: Calendar,
+    chains: Mapping[Cadence, UnresolvedAssetJobDefinition],
+    freshness: FreshnessParams,
+    retraining: RetrainingParams,
 ) -> dg.Definitions:
     """The chains, their schedules, and the sensor on the landing zone."""
     return dg.Definitions(
         jobs=list(chains.values()),
-        schedules=[_daily_schedule(calendar, freshness), _weekly_schedule(calendar, freshness)],
+        schedules=[_daily_schedule(calendar, freshness), _weekly_schedule(calendar, freshness, retraining)],
         sensors=[_transactions_landed(calendar)],
     )
 
@@ -78,8 +82,11 @@ def _daily_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Schedu
     return daily_at_five
 
 
-def _weekly_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.ScheduleDefinition:
-    first = date.fromisoformat(calendar.weekly.get_first_partition_key() or "1970-01-04")
+def _weekly_schedule(
+    calendar: Calendar, freshness: FreshnessParams, retraining: RetrainingParams
+) -> dg.ScheduleDefinition:
+    first = calendar.weekly.start.date()
+    every = "every week" if retraining.every_weeks == 1 else f"one week in {retraining.every_weeks}"
 
     @dg.schedule(
         name="weekly_at_six",
@@ -87,7 +94,7 @@ def _weekly_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Sched
         cron_schedule=f"0 6 * * {first.isoweekday() % 7}",
         execution_timezone="UTC",
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description="The model of the week that begins today, an hour after the last day before it was closed.",
+        description=f"The model of the week that begins today, {every}, an hour after the day before it was closed.",
     )
     def weekly_at_six(context: dg.ScheduleEvaluationContext, stores: StoresResource) -> dg.RunRequest | dg.SkipReason:
         now = context.scheduled_execution_time.astimezone(UTC)
@@ -97,6 +104,8 @@ def _weekly_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Sched
             return dg.SkipReason(doubt)
         if not calendar.weekly.has_partition_key(today):
             return dg.SkipReason(f"{today} begins no week of the history that is configured")
+        if not is_due(now.date(), first, retraining):
+            return dg.SkipReason(f"a model is trained {every}, and {today} is none of them; now: pipeline-assets train")
         return dg.RunRequest(run_key=f"weekly-{today}", partition_key=today)
 
     return weekly_at_six

@@ -12,7 +12,8 @@ from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_deadline
 from pipeline_assets.core.healing.plan import Lake, Plan, plan_healing
-from pipeline_assets.core.lineage.recipes import Recipe
+from pipeline_assets.core.lineage.recipes import MODEL, Recipe
+from pipeline_assets.core.retraining import RetrainingParams, list_due_weeks
 from pipeline_assets.defs.instance import find_awaiting_retry, find_partitions, look_at_instance
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.settings import Settings
@@ -26,11 +27,13 @@ class Surveyor:
         calendar: Which partitions there are.
         recipes: How each asset is made, by name.
         freshness: When a partition is due.
+        retraining: Which weeks are.
     """
 
     calendar: Calendar
     recipes: Mapping[str, Recipe]
     freshness: FreshnessParams
+    retraining: RetrainingParams
 
     def survey(
         self, instance: dg.DagsterInstance, stores: Stores, now: datetime, damage: Iterable[Damage] = ()
@@ -57,15 +60,27 @@ class Surveyor:
         for cadence in Cadence:
             # A week begins with what is known by the end of the day before.
             last = landed[-1] + timedelta(days=0 if cadence is Cadence.DAILY else 1)
-            days = self.calendar.days(list(find_partitions(self.calendar, cadence).get_partition_keys()))
             due[cadence] = [
-                day for day in days if landed[0] <= day <= last and find_deadline(day, cadence, self.freshness) <= now
+                day
+                for day in self.list_owed(stores, cadence)
+                if landed[0] <= day <= last and find_deadline(day, cadence, self.freshness) <= now
             ]
         return {asset: due[recipe.cadence] for asset, recipe in self.recipes.items()}
+
+    def list_owed(self, stores: Stores, cadence: Cadence) -> list[date]:
+        """The partitions that there should be sooner or later, in order: every day, and of the weeks not every one.
+
+        A week is owed when a model is due in it, or when it has one that was made on demand: all that belongs to a
+        model is made again when it is lost.
+        """
+        days = self.calendar.days(list(find_partitions(self.calendar, cadence).get_partition_keys()))
+        if cadence is Cadence.DAILY:
+            return days
+        return sorted({*list_due_weeks(days, self.retraining), *(stores.records.load(MODEL).keys() & set(days))})
 
 
 def build_surveyor(settings: Settings) -> Surveyor:
     """What finds out what must be made again, for one set of settings."""
     params = settings.params
     calendar = Calendar.between(settings.history_start, params.history_end, params.first_model_after_days)
-    return Surveyor(calendar, params.describe_assets(), params.freshness)
+    return Surveyor(calendar, params.describe_assets(), params.freshness, params.retraining)

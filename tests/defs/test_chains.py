@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -11,14 +11,15 @@ import pytest
 
 from pipeline_assets.commands.chains import ChainFailedError
 from pipeline_assets.contracts.tables import PERFORMANCE, SCORES, TABLES, TRANSACTIONS
-from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.contracts.vocabularies import DecidedBy, Feed, ReleaseAction
+from pipeline_assets.core.release import ReleaseEntry
 from pipeline_assets.simulator.landing import landed_files
 from pipeline_assets.simulator.world import World
 from tests.defs.conftest import LAST, PARAMS, START, Pipeline, open_pipeline
 
 DAY = timedelta(days=1)
 WEEKS = [START + 35 * DAY, START + 42 * DAY]
-WEEKLY = {"training_set", "fraud_model", "model_evaluation", "release"}
+WEEKLY = {"training_set", "fraud_model", "model_evaluation", "drift_reference"}
 
 
 def hash_files(root: Path, *folders: str) -> dict[str, str]:
@@ -70,8 +71,18 @@ def test_the_rules_decide_until_the_first_release_and_its_champion_from_then_on(
     by_model = rungs.filter(pl.col("date") >= WEEKS[0])
     assert by_rules["rung"].unique().to_list() == ["rules"]
     assert by_model["rung"].unique().to_list() == ["champion"]
-    champions = [entry.champion for entry in built.stores.release_log.entries()]
-    assert champions == [built.stores.models.find(week).version for week in WEEKS]
+    champions = {entry.as_of: entry.champion for entry in built.stores.release_log.entries()}
+    first = built.stores.models.find(WEEKS[0]).version
+    assert champions == {
+        START + number * DAY: first if number >= (WEEKS[0] - START).days else None
+        for number in range((LAST - START).days + 1)
+    }
+
+
+def test_a_newer_model_decides_nothing_until_there_is_evidence(built: Pipeline) -> None:
+    shadows = {entry.as_of: entry.shadow for entry in built.stores.release_log.entries()}
+    assert shadows[WEEKS[1] - DAY] is None
+    assert shadows[WEEKS[1]] == shadows[LAST] == built.stores.models.find(WEEKS[1]).version
 
 
 def test_performance_is_measured_on_mature_labels(built: Pipeline) -> None:
@@ -85,7 +96,7 @@ def test_performance_is_measured_on_mature_labels(built: Pipeline) -> None:
 def test_a_range_made_again_day_by_day_has_the_same_bytes(copy: Pipeline) -> None:
     expected = hash_files(copy.root, "lake", "models", "release")
     for day in (LAST - 2 * DAY, LAST - DAY, LAST):
-        copy.chains.run_daily(("ingestion", "features", "scoring", "monitoring"), day, day)
+        copy.chains.run_daily(("ingestion", "features", "release", "scoring", "monitoring"), day, day)
     copy.chains.run_weekly(WEEKS[1], WEEKS[1])
     assert hash_files(copy.root, "lake", "models", "release") == expected
 
@@ -93,7 +104,7 @@ def test_a_range_made_again_day_by_day_has_the_same_bytes(copy: Pipeline) -> Non
 def test_a_day_without_files_is_no_error_and_says_so(copy: Pipeline) -> None:
     for feed in Feed:
         shutil.rmtree(copy.root / "landing" / feed / str(LAST))
-    copy.chains.run_daily(("ingestion", "features", "scoring", "monitoring"), LAST, LAST)
+    copy.chains.run_daily(("ingestion", "features", "release", "scoring", "monitoring"), LAST, LAST)
     assert copy.stores.lake.read(SCORES, [LAST]).is_empty()
     with copy.instance() as instance:
         check = instance.event_log_storage.get_asset_check_execution_history(
@@ -120,6 +131,10 @@ def test_a_poisoned_day_is_held_and_the_other_days_go_on(copy: Pipeline) -> None
 
 @pytest.mark.parametrize(("n_broken", "rung"), [(1, "backup"), (2, "rules")])
 def test_a_lost_model_sends_the_scores_down_the_ladder(copy: Pipeline, n_broken: int, rung: str) -> None:
+    backup, champion = (copy.stores.models.find(week).version for week in WEEKS)
+    start = datetime.combine(LAST, time(), UTC)
+    entry = ReleaseEntry(LAST, start, ReleaseAction.PROMOTE, "by hand", champion, backup, decided_by=DecidedBy.PERSON)
+    copy.stores.release_log.append(entry)
     for week in WEEKS[::-1][:n_broken]:
         (copy.root / "models" / copy.stores.models.find(week).path).unlink()
     copy.chains.run_daily(("scoring",), LAST, LAST)
