@@ -1,0 +1,150 @@
+"""`pipeline-assets release …`: a person decides who decides, at once and on the record."""
+
+import getpass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline_assets.commands.opening import reports_errors
+
+if TYPE_CHECKING:
+    from pipeline_assets.contracts.vocabularies import ReleaseAction
+    from pipeline_assets.core.release import ReleaseEntry
+
+_BECAUSE = click.option("--because", required=True, help="Why; it is recorded with your name.")
+
+
+@click.group()
+def release() -> None:
+    """Which model decides: by hand, where the daily decision is not to be waited for; and all decisions so far.
+
+    MODEL is a version, the unique beginning of one, or the part that it has: champion, backup, canary, shadow.
+    """
+
+
+@release.command()
+@click.argument("model")
+@_BECAUSE
+@reports_errors
+def promote(model: str, because: str) -> None:
+    """Make MODEL champion from now on; the champion becomes backup.
+
+    It must load, and give a probability for payments that it was trained on. A champion that is promoted is confirmed:
+    it decides again where it has failed over, and is no longer held. A trial that goes on is not ended.
+    """
+    from pipeline_assets.contracts.vocabularies import ReleaseAction
+
+    _decide(ReleaseAction.PROMOTE, model, because)
+
+
+@release.command()
+@click.argument("model")
+@_BECAUSE
+@reports_errors
+def hold(model: str, because: str) -> None:
+    """Keep MODEL, on trial or the champion, where it is: no trial begins or goes on by itself until one is promoted.
+
+    What is broken or clearly worse is rolled back or failed over all the same.
+    """
+    from pipeline_assets.contracts.vocabularies import ReleaseAction
+
+    _decide(ReleaseAction.HOLD, model, because)
+
+
+@release.command()
+@click.argument("model")
+@_BECAUSE
+@reports_errors
+def rollback(model: str, because: str) -> None:
+    """Take MODEL, on trial or the champion, out of all traffic from now on; it never comes back by itself.
+
+    After the champion its backup decides, or the rules where there is none that works.
+    """
+    from pipeline_assets.contracts.vocabularies import ReleaseAction
+
+    _decide(ReleaseAction.ROLL_BACK, model, because)
+
+
+@release.command()
+@click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many, the latest last.")
+@reports_errors
+def log(limit: int) -> None:
+    """All decisions: number, from when on in force, what was decided, by whom, who decides since then, and why."""
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.settings import read_settings
+
+    entries = open_stores(read_settings().data_root).release_log.entries()
+    latest = {entry.effective_from: entry.sequence for entry in entries}
+    for entry in entries[-limit:]:
+        click.echo(_tell_entry(entry, latest[entry.effective_from]))
+    if not entries:
+        click.echo("nothing was decided yet: the rules decide")
+
+
+def _decide(action: "ReleaseAction", model: str, because: str) -> None:
+    from pipeline_assets.adapters.releasing import ReleaseRefusedError, release_by_hand
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.contracts.vocabularies import Feed
+    from pipeline_assets.core.freshness import find_clock_doubt
+    from pipeline_assets.core.lineage.live import find_live, tell_live
+    from pipeline_assets.settings import read_settings
+
+    if not because.strip():
+        raise ReleaseRefusedError("--because: expected a reason, found none")
+    settings, now = read_settings(), datetime.now(UTC)
+    stores = open_stores(settings.data_root)
+    newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
+    doubt = find_clock_doubt(now, newest, None, settings.params.freshness, settings.params.history_end)
+    if doubt:
+        click.echo(f"in force from {now:%Y-%m-%d %H:%M} UTC on, by this machine's clock, but {doubt}", err=True)
+    reason = f"{because.strip()} ({_name_user()})"
+    entry = release_by_hand(stores, settings.params.release, action, model, reason, now, settings.params.serving)
+    entries = stores.release_log.entries()
+    click.echo("\n".join(tell_live(find_live(entries, now))))
+    later = sorted({one.as_of for one in entries if one.effective_from > now})
+    if later:
+        span = f"{later[0]} to {later[-1]}"
+        click.echo(
+            f"Entries for {span} come into force later and do not know of it: materialize release for these days"
+        )
+    _show(settings.data_root, entry)
+
+
+def _show(data_root: str, entry: "ReleaseEntry") -> None:
+    """Record the decision at the asset; it is in force whether or not the UI can show it."""
+    import dagster as dg
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from pipeline_assets.commands.chains import prepare_home
+    from pipeline_assets.definitions import record_decision
+
+    try:
+        prepare_home(data_root)
+        with dg.DagsterInstance.get() as instance:
+            record_decision(instance, entry)
+    except (OSError, dg.DagsterError, SQLAlchemyError) as error:
+        click.echo(
+            f"it is in force, but not shown in the UI: the Dagster instance cannot be written: {error}", err=True
+        )
+
+
+def _tell_entry(entry: "ReleaseEntry", latest: int) -> str:
+    parts = [("champion", entry.champion), ("backup", entry.backup), ("shadow", entry.shadow), ("canary", entry.canary)]
+    told = ", ".join(f"{part} {model}" for part, model in parts if model) or "the rules"
+    told += f" at {entry.canary_share:.4g}" if entry.canary else ""
+    told += f", failed over since {entry.failed_over_since}" if entry.failed_over_since else ""
+    told += ", held" if entry.is_held else ""
+    replaced = f" [replaced by {latest}]" if latest != entry.sequence else ""
+    start = f"{entry.effective_from.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{entry.sequence:6} {start} {entry.action:12} by {entry.decided_by:8} {told}: {entry.reason}{replaced}"
+
+
+def _name_user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a container may run as a user without a name
+        return "a user without a name"
+
+
+RELEASE_COMMANDS = (release,)

@@ -1,0 +1,201 @@
+"""The release by hand as a person types it: at once, on the record, shown, or refused with what to do."""
+
+import getpass
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from click.testing import CliRunner, Result
+
+from pipeline_assets.adapters.stores import Stores, open_stores
+from pipeline_assets.cli import commands
+from pipeline_assets.commands import release
+from pipeline_assets.contracts.vocabularies import DecidedBy, ReleaseAction
+from pipeline_assets.core.release import ReleaseEntry
+from pipeline_assets.core.release.states import State
+from tests.adapters.stages.releases import train_models
+
+SHOW = release._show
+WEEKS = [date(2026, 3, 1), date(2026, 3, 8)]
+SET_UP = datetime(2026, 3, 20, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, make_training_set: Callable[[int], pl.DataFrame]) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    train_models(root, make_training_set(1500), WEEKS)
+    return root
+
+
+@pytest.fixture
+def stores(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stores:
+    """Two models, the first of which is champion, in a data root with an instance of its own."""
+    root = Path(shutil.copytree(trained, tmp_path / "root"))
+    (tmp_path / "params.yaml").write_text("{history_start: 2026-01-04}")
+    monkeypatch.setenv("PIPELINE_DATA", str(root))
+    monkeypatch.setenv("PIPELINE_PARAMS", str(tmp_path / "params.yaml"))
+    monkeypatch.setenv("DAGSTER_HOME", str(root / "dagster"))
+    monkeypatch.setattr(getpass, "getuser", lambda: "ada")
+    monkeypatch.setattr(release, "_show", lambda *_: None)  # an instance takes seconds to make
+    stores = open_stores(str(root))
+    set_up(stores, State(find(stores, 0)))
+    return stores
+
+
+def set_up(stores: Stores, state: State, moment: datetime = SET_UP) -> ReleaseEntry:
+    return stores.release_log.append(ReleaseEntry(moment.date(), moment, ReleaseAction.HOLD, "set up", **asdict(state)))
+
+
+def find(stores: Stores, place: int) -> str:
+    return stores.models.find(WEEKS[place]).version
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(commands, ["release", *arguments])
+
+
+def done(*arguments: str) -> str:
+    result = ask(*arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def refused(*arguments: str) -> str:
+    result = ask(*arguments)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    return result.output
+
+
+def test_a_promotion_is_in_force_at_once_recorded_with_who_and_why_and_shown(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(release, "_show", SHOW)
+    a, b = find(stores, 0), find(stores, 1)
+    before = datetime.now(UTC)
+    told = done("promote", "2026-03-08", "--because", "the old one is slow")
+    entry = stores.release_log.entries()[-1]
+    assert before <= entry.effective_from <= datetime.now(UTC)
+    assert (entry.champion, entry.backup, entry.decided_by) == (b, a, DecidedBy.PERSON)
+    assert entry.reason == "the old one is slow (ada)"
+    assert f"  champion  {b:26} all customers" in told
+    assert "Reason: promote, decided by a person: the old one is slow (ada)" in told
+    with dg.DagsterInstance.get() as instance:
+        (record,) = instance.fetch_observations(dg.AssetKey("release"), limit=5).records
+    observation = record.asset_observation
+    assert observation is not None
+    assert observation.partition == f"{entry.as_of}"
+    assert observation.metadata["champion"].value == b
+    assert observation.metadata["md5"].value == entry.md5
+    assert "promote by person" in str(observation.description)
+
+
+def test_a_canary_is_held_and_rolled_back_by_hand(stores: Stores) -> None:
+    a, b = find(stores, 0), find(stores, 1)
+    trial = {"trial_since": WEEKS[1], "stage_since": WEEKS[1]}
+    set_up(stores, State(a, canary=b, canary_share=0.05, **trial), SET_UP + timedelta(days=1))  # type: ignore[arg-type]
+    assert "Held by a person: no trial begins" in done("hold", "canary", "--because", "it is Friday")
+    told = done("rollback", "canary", "--because", "customers complain")
+    assert "canary" not in told
+    assert stores.release_log.entries()[-1].canary is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["promote", "2026-03-09", "--because", "x"], "expected a version, the unique beginning of one"),
+        (["promote", "2026-03", "--because", "x"], "found 2 models that begin so"),
+        (["hold", "canary", "--because", "x"], "there is no canary; in force is champion 2026-03-01-"),
+        (["rollback", "2026-03-08", "--because", "x"], "roll_back of 2026-03-08"),
+        (["rollback", "champion", "--because", "  "], "--because: expected a reason, found none"),
+    ],
+)
+def test_what_cannot_be_is_one_message_and_adds_nothing(stores: Stores, arguments: list[str], said: str) -> None:
+    assert said in refused(*arguments)
+    assert len(stores.release_log.entries()) == 1
+
+
+def test_a_reason_has_to_be_given(stores: Stores) -> None:
+    result = ask("rollback", "champion")
+    assert result.exit_code == 2
+    assert "--because" in result.output
+
+
+def test_a_model_that_does_not_load_is_refused_with_the_next_step(stores: Stores) -> None:
+    path = Path(stores.models.root) / stores.models.find(WEEKS[1]).path
+    path.write_bytes(b"no model")
+    said = refused("promote", "2026-03-08", "--because", "x")
+    assert "expected it to load and to give a probability" in said
+    assert "pipeline-assets heal --apply" in said
+    assert len(stores.release_log.entries()) == 1
+
+
+def test_it_is_in_force_also_where_the_ui_cannot_be_told(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def get() -> dg.DagsterInstance:
+        raise OSError("no space left")
+
+    monkeypatch.setattr(release, "_show", SHOW)
+    monkeypatch.setattr("pipeline_assets.commands.chains.prepare_home", lambda _: None)
+    monkeypatch.setattr(dg.DagsterInstance, "get", get)
+    result = ask("rollback", "champion", "--because", "x")
+    assert result.exit_code == 0
+    assert "it is in force, but not shown in the UI" in result.output
+    assert stores.release_log.entries()[-1].champion is None
+
+
+def test_entries_that_come_into_force_later_are_named(stores: Stores) -> None:
+    later = datetime.now(UTC) + timedelta(days=3)
+    set_up(stores, State(find(stores, 0)), later)
+    told = done("rollback", "champion", "--because", "x")
+    assert f"Entries for {later.date()} to {later.date()} come into force later" in told
+
+
+def test_a_clock_in_doubt_is_told_and_the_decision_is_taken_all_the_same(stores: Stores) -> None:
+    landed = Path(stores.root.root) / "landing" / "transactions" / "2999-01-01" / "payments.csv"
+    landed.parent.mkdir(parents=True)
+    landed.write_text("x")
+    assert "by this machine's clock, but the clock is behind the data" in done("hold", "champion", "--because", "x")
+    assert stores.release_log.entries()[-1].is_held
+
+
+def test_the_log_tells_every_decision_the_latest_last(stores: Stores) -> None:
+    a, b = find(stores, 0), find(stores, 1)
+    away = {"trial_since": WEEKS[1], "stage_since": WEEKS[1], "failed_over_since": WEEKS[1], "is_held": True}
+    set_up(stores, State(a, canary=b, canary_share=0.05, **away), SET_UP + timedelta(days=1))  # type: ignore[arg-type]
+    set_up(stores, State(a), SET_UP + timedelta(days=1))
+    done("promote", b, "--because", "why not")
+    lines = done("log").splitlines()
+    assert len(lines) == 4
+    assert lines[0] == f"     0 2026-03-20 00:00:00 hold         by pipeline champion {a}: set up"
+    assert f"champion {a}, canary {b} at 0.05, failed over since 2026-03-08, held: set up [replaced by 2]" in lines[1]
+    assert lines[3].endswith(f"promote      by person   champion {b}, backup {a}: why not (ada)")
+    assert done("log", "--limit", "1").splitlines() == lines[-1:]
+    assert ask("log", "--limit", "0").exit_code == 2
+
+
+def test_where_nothing_was_decided_the_log_says_who_decides(
+    tmp_path: Path, stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_DATA", str(tmp_path / "empty"))
+    assert done("log") == "nothing was decided yet: the rules decide\n"
+
+
+def test_a_log_that_was_changed_is_no_ground_to_decide_on(stores: Stores) -> None:
+    done("hold", "champion", "--because", "x")
+    path = Path(stores.release_log.root) / "entries" / "00000000.json"
+    path.write_text(path.read_text().replace("set up", "set off"))
+    assert "was changed after it was written" in refused("hold", "champion", "--because", "x")
+
+
+def test_who_has_no_name_may_decide_too(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", fail)
+    done("hold", "champion", "--because", "x")
+    assert stores.release_log.entries()[-1].reason == "x (a user without a name)"
