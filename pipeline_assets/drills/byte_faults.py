@@ -19,7 +19,7 @@ from pipeline_assets.commands.chains import Chains
 from pipeline_assets.commands.healing import Healer
 from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, INTEGRITY, SCORES, TRANSACTIONS
 from pipeline_assets.core.healing.plan import RepairReason
-from pipeline_assets.core.lineage.recipes import MODEL, RELEASE
+from pipeline_assets.core.lineage.recipes import MODEL
 from pipeline_assets.core.lineage.records import Key, Record
 from pipeline_assets.drills.drill import Drill, Journal
 from pipeline_assets.drills.histories import begin_night, detect, end_night, land_day, note_runs, open_history, verify
@@ -103,9 +103,9 @@ def _choose_files(pipeline: Unattended, *, with_log: bool) -> dict[str, Key]:
             for record, path in zip(records, list(records[0].files), strict=True):
                 number = list(records[0].files).index(path)
                 chosen[list(record.files)[number]] = record.key
-        elif asset != RELEASE or with_log:
+        else:
             record = records[-1 - place % len(records)]
-            chosen[next(iter(record.files))] = record.key
+            chosen[list(record.files)[-1 if with_log else 0]] = record.key
     return chosen
 
 
@@ -162,8 +162,7 @@ def _break_at_random(pipeline: Unattended, rng: random.Random, *, with_log: bool
     records = pipeline.stores.records.load_all()
     broken: dict[Key, str] = {}
     for key in rng.sample(sorted(records), _N_DEFECTS):
-        defects = [*_RECORD_DEFECTS, *(_BYTE_DEFECTS if key.asset != RELEASE or with_log else ())]
-        broken[key] = rng.choice(defects)
+        broken[key] = rng.choice([*_RECORD_DEFECTS, *_BYTE_DEFECTS])
         match broken[key]:
             case "lost record":
                 pipeline.stores.records.delete(key)
@@ -173,7 +172,8 @@ def _break_at_random(pipeline: Unattended, rng: random.Random, *, with_log: bool
                 changed = {**records[key].inputs, rng.choice(sorted(records[key].inputs)): "0" * 32}
                 pipeline.stores.records.write(dataclasses.replace(records[key], inputs=changed))
             case defect:
-                _BYTE_DEFECTS[defect](pipeline.root / rng.choice(list(records[key].files)))
+                files = [path for path in records[key].files if with_log or not path.startswith("release/")]
+                _BYTE_DEFECTS[defect](pipeline.root / rng.choice(files))
     return broken
 
 

@@ -8,10 +8,13 @@ from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.restoring import choose_folders, restore
 from pipeline_assets.adapters.retention import find_garbage
 from pipeline_assets.adapters.snapshots import Snapshots
+from pipeline_assets.adapters.stages.drift import build_drift_references, measure_drift
 from pipeline_assets.adapters.stages.features import build_features
+from pipeline_assets.adapters.stages.health import measure_models
 from pipeline_assets.adapters.stages.ingestion import ingest
-from pipeline_assets.adapters.stages.models import build_training_sets, evaluate_models, release_models, train_models
+from pipeline_assets.adapters.stages.models import build_training_sets, evaluate_models, train_models
 from pipeline_assets.adapters.stages.monitoring import measure_performance
+from pipeline_assets.adapters.stages.release import release_models
 from pipeline_assets.adapters.stages.scoring import score
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.commands.simulation import simulate_until
@@ -36,10 +39,14 @@ def run_inputs(stores: Stores, params: Params, first: date, last: date) -> None:
 
 
 def run_decisions(stores: Stores, params: Params, first: date, last: date) -> None:
-    """The second half of the daily chain: decide on the payments and measure the decisions."""
+    """The second half of the daily chain: watch the models, decide who decides, decide, and measure the decisions."""
     days = _list_days(first, last)
-    _exhaust(score(stores, params.decision, params.rules, days))
-    _exhaust(measure_performance(stores, params.performance, params.evaluation.top_cards, days))
+    top_cards = params.evaluation.top_cards
+    _exhaust(measure_models(stores, params.decision, params.rules, params.serving, top_cards, days))
+    _exhaust(release_models(stores, params.release, days))
+    _exhaust(score(stores, params.decision, params.rules, params.serving, days))
+    _exhaust(measure_drift(stores, params.drift, days, params.serving))
+    _exhaust(measure_performance(stores, params.performance, top_cards, days))
 
 
 def run_daily(stores: Stores, params: Params, first: date, last: date) -> None:
@@ -51,7 +58,7 @@ def run_daily(stores: Stores, params: Params, first: date, last: date) -> None:
 def run_weekly(stores: Stores, params: Params, first: date, last: date) -> None:
     """The weekly chain as of every seventh day from ``first`` to ``last``, both inclusive."""
     run_training(stores, params, first, last)
-    run_release(stores, params, first, last)
+    run_evaluation(stores, params, first, last)
 
 
 def run_training(stores: Stores, params: Params, first: date, last: date) -> None:
@@ -61,11 +68,11 @@ def run_training(stores: Stores, params: Params, first: date, last: date) -> Non
     _exhaust(train_models(stores, params.training, weeks))
 
 
-def run_release(stores: Stores, params: Params, first: date, last: date) -> None:
-    """The second half of the weekly chain: evaluate the models and release them."""
+def run_evaluation(stores: Stores, params: Params, first: date, last: date) -> None:
+    """The second half of the weekly chain: evaluate the models, and take down what they were trained on."""
     weeks = _list_days(first, last)[::7]
-    _exhaust(evaluate_models(stores, params.training, params.evaluation, params.rules, weeks))
-    _exhaust(release_models(stores, params.release, weeks))
+    _exhaust(evaluate_models(stores, params.training, params.evaluation, params.rules, params.decision, weeks))
+    _exhaust(build_drift_references(stores, params.drift, weeks, params.serving))
 
 
 def take_snapshot(stores: Stores, params: Params, first: date, last: date) -> None:
@@ -94,7 +101,7 @@ def _open_snapshots(stores: Stores, params: Params) -> Snapshots:
 PROGRAMS: Final[Mapping[str, Program]] = {
     program.__name__: program
     for program in (
-        simulate, run_inputs, run_decisions, run_daily, run_training, run_release, run_weekly,
+        simulate, run_inputs, run_decisions, run_daily, run_training, run_evaluation, run_weekly,
         take_snapshot, bring_back, collect_garbage,
     )
 }  # fmt: skip

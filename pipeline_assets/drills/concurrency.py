@@ -55,7 +55,8 @@ def run_at_once(world: World, journal: Journal) -> None:
     root, day = copy_root(world.daily.before, folder / "root"), world.daily.day
     week = world.weekly.day - timedelta(days=7)
     _take_away(root, (QUARANTINE.name, LEDGER.name, PERFORMANCE.name), day - 10 * _DAY, day)
-    _take_away(root, (CUSTOMER_FEATURES_TABLE.name, TERMINAL_FEATURES_TABLE.name), week, day)
+    # Of one day only: how the models do on a day is measured with the features of the days before it as well.
+    _take_away(root, (CUSTOMER_FEATURES_TABLE.name, TERMINAL_FEATURES_TABLE.name), day, day)
     ranges = [Task("daily", day - number * _DAY, day - (number - 2) * _DAY) for number in (2, 4, 6, 8, 10)]
     tasks = [*ranges * 3, *[Task("daily", day, day)] * 2, *[Task("weekly", week, week)] * _N_TRAININGS]
     outcome = _run_all(world, journal, tasks, root, folder)

@@ -18,6 +18,7 @@ from pipeline_assets.drills import (
     data_faults,
     io_errors,
     permanent,
+    rehearsals,
     servers,
     snapshot_kills,
 )
@@ -43,6 +44,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         permanent.PERMANENT,
         clock.CLOCK,
         snapshot_kills.KILLS,
+        rehearsals.REHEARSAL,
     ),
     (
         concurrency.AT_ONCE,

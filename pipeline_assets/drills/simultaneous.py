@@ -23,7 +23,7 @@ from pipeline_assets.settings import ALERTS_VARIABLE, DATA_VARIABLE, PARAMS_VARI
 if TYPE_CHECKING:
     import dagster as dg
 
-_DAILY_GROUPS: Final = ("ingestion", "features", "scoring", "monitoring")
+_DAILY_GROUPS: Final = ("ingestion", "features", "release", "scoring", "monitoring")
 _PATIENCE_SECONDS: Final = 500.0  # many times what the tasks take
 _LOCKED: Final = "database is locked"
 

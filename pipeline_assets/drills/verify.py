@@ -5,6 +5,7 @@ write left behind is invisible to readers and is reported apart.
 """
 
 import hashlib
+import json
 import os
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -16,6 +17,7 @@ from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 
 # Folders of a data root whose files state times, or are copies.
 CLOCKS: Final = frozenset({"reports", "dagster", "holds", "alerts", "snapshots", "remotes"})
+_PLACE: Final = ("sequence", "previous_md5")
 _SHOWN: Final = 5  # files named in a problem
 _ID: Final = "transaction_id"
 
@@ -132,12 +134,30 @@ def hash_files(root: Path, without: Collection[str] = CLOCKS) -> dict[str, str]:
     for folder, folders, names in os.walk(root):
         if folder == str(root):
             folders[:] = [name for name in folders if name not in without]
-        for name in names:
+        for name in sorted(names):  # the entries of the release log in their order
             if not name.startswith(TEMPORARY_PREFIX):
-                path = Path(folder, name)
-                content = path.read_bytes()
-                hashes[path.relative_to(root).as_posix()] = hashlib.md5(content, usedforsecurity=False).hexdigest()
+                path = Path(folder, name).relative_to(root).as_posix()
+                path, content = leave_out_place(path, Path(folder, name).read_bytes())
+                hashes[path] = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return hashes
+
+
+def leave_out_place(path: str, content: bytes) -> tuple[str, bytes]:
+    """A file as it is compared: of the release log what was decided for which time, not its place in the log.
+
+    What was decided before all was known, and decided again when it was, stands in the log twice: of that the latter.
+    """
+    try:
+        if path.startswith("release/entries/"):
+            values = {name: value for name, value in json.loads(content).items() if name not in _PLACE}
+            return f"release/{values['effective_from']}", json.dumps(values, sort_keys=True).encode()
+        if path.startswith("records/release/"):
+            values = json.loads(content)
+            values["files"] = {name: md5 for name, md5 in values["files"].items() if not name.startswith("release/")}
+            return path, json.dumps(values, sort_keys=True).encode()
+    except (ValueError, KeyError, TypeError, AttributeError):  # it is damaged: as it is
+        pass
+    return path, content
 
 
 def list_leftovers(root: Path) -> list[str]:

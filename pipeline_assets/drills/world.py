@@ -20,6 +20,7 @@ from pydantic import TypeAdapter
 from pipeline_assets.contracts.vocabularies import Feed, Reason
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.release import ReleaseParams
+from pipeline_assets.core.retraining import RetrainingParams
 from pipeline_assets.core.training import TrainingParams
 from pipeline_assets.drills.drill import DrillError
 from pipeline_assets.drills.workers import Worker
@@ -41,6 +42,7 @@ PARAMS: Final = Params(
     history_end=_DAY,
     first_model_after_days=_FIRST_MODEL_AFTER_DAYS,
     training=TrainingParams(history_weeks=4, rounds=16, checkpoint_rounds=4),
+    retraining=RetrainingParams(every_weeks=1),  # so that a short history has several models
     evaluation=EvaluationParams(top_cards=10),
     release=ReleaseParams(tolerated_loss=0.9, min_frauds=1),
     simulation=SimulationParams(
@@ -84,7 +86,7 @@ class World:
         params: Its parameters.
         params_file: The same as a file, for ``PIPELINE_PARAMS``.
         daily: The last day's run, when a file has landed after the day was ingested.
-        weekly: The training and release that follow it.
+        weekly: The training and evaluation that follow it.
         halves: The same two in halves, so that breaking one costs no more than its half.
     """
 
@@ -148,12 +150,12 @@ def build_world(folder: Path, say: Callable[[str], None] = lambda _: None) -> Wo
     root = folder / "building"
     daily = Scene("the daily run", "run_daily", _DAY, folder / "before-daily", folder / "before-weekly")
     weekly = Scene("the training run", "run_weekly", _WEEK, daily.after, folder / "complete")
-    halfway, trained = folder / "before-decisions", folder / "before-release"
+    halfway, trained = folder / "before-decisions", folder / "before-evaluation"
     halves = (
         Scene("the daily run up to the features", "run_inputs", _DAY, daily.before, halfway),
         Scene("the daily run from the scores on", "run_decisions", _DAY, halfway, daily.after),
         Scene("the training run up to the model", "run_training", _WEEK, weekly.before, trained),
-        Scene("the training run from the evaluation on", "run_release", _WEEK, trained, weekly.after),
+        Scene("the training run from the evaluation on", "run_evaluation", _WEEK, trained, weekly.after),
     )
     world = World(folder, PARAMS, params_file, daily, weekly, halves)
     say(f"building a world of {PARAMS.simulation.n_customers} customers and {(_DAY - _START).days + 1} days ...")
