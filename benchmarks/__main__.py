@@ -14,6 +14,11 @@ ALL = (
     "snapshots",
     "accuracy",
     "oracle",
+    "replay",
+    "ladder",
+    "drift",
+    "canary",
+    "rehearsals",
 )
 
 

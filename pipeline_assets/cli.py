@@ -6,12 +6,16 @@ from pathlib import Path
 
 import click
 
+from pipeline_assets.commands.card import CARD_COMMANDS
 from pipeline_assets.commands.lineage import LINEAGE_COMMANDS
 from pipeline_assets.commands.opening import open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
+from pipeline_assets.commands.rehearsal import REHEARSAL_COMMANDS
+from pipeline_assets.commands.release import RELEASE_COMMANDS
 from pipeline_assets.commands.reproduction import REPRODUCTION_COMMANDS
 from pipeline_assets.commands.snapshots import SNAPSHOT_COMMANDS
 from pipeline_assets.commands.stages import STAGE_COMMANDS
+from pipeline_assets.commands.training import TRAINING_COMMANDS
 
 DAY = click.DateTime(formats=["%Y-%m-%d"])
 
@@ -29,7 +33,9 @@ def commands() -> None:
 
 
 for _command in (
-    *RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS, *REPRODUCTION_COMMANDS, *STAGE_COMMANDS,
+    *CARD_COMMANDS, *TRAINING_COMMANDS, *RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS,
+    *REPRODUCTION_COMMANDS, *STAGE_COMMANDS, *RELEASE_COMMANDS,
+    *REHEARSAL_COMMANDS,
 ):  # fmt: skip
     commands.add_command(_command)
 
@@ -195,7 +201,7 @@ def _run_chains(first: date, last: date) -> None:
 
 
 def _run_days(first: date, last: date) -> None:
-    open_chains().run_daily(("ingestion", "features", "scoring", "monitoring", "lineage"), first, last)
+    open_chains().run_daily(("ingestion", "features", "release", "scoring", "monitoring", "lineage"), first, last)
 
 
 def _summarise() -> None:

@@ -12,8 +12,10 @@ from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import within
 from pipeline_assets.adapters.stores import open_stores
 from pipeline_assets.defs import (
+    drift,
     features,
     freshness,
+    health,
     ingestion,
     integrity,
     jobs,
@@ -25,11 +27,20 @@ from pipeline_assets.defs import (
     snapshot,
 )
 from pipeline_assets.defs.origins import find_origins
+from pipeline_assets.defs.release import record_decision
 from pipeline_assets.defs.snapshot import record_restoration
 from pipeline_assets.defs.survey import Surveyor, build_surveyor
 from pipeline_assets.settings import Settings, read_settings
 
-__all__ = ["Surveyor", "build_definitions", "build_surveyor", "defs", "find_origins", "record_restoration"]
+__all__ = [
+    "Surveyor",
+    "build_definitions",
+    "build_surveyor",
+    "defs",
+    "find_origins",
+    "record_decision",
+    "record_restoration",
+]
 
 
 def _read_clock() -> datetime:
@@ -53,13 +64,16 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
         ingestion.build(calendar, recipes),
         features.build(calendar, recipes),
         models.build(calendar, recipes),
+        health.build(calendar, recipes),
         release.build(calendar, recipes),
+        release.watch(calendar, params.release, params.accuracy, params.freshness, clock),
         scoring.build(calendar, recipes),
         monitoring.build(calendar, recipes),
+        drift.build(calendar, recipes, params.drift, clock, params.retraining),
         integrity.build(calendar, params.integrity, remotes),
         snapshot.build(Snapshots(stores.root, remotes), params.to_bytes(), clock),
         freshness.build(surveyor, clock),
-        jobs.build(calendar, chains, params.freshness),
+        jobs.build(calendar, chains, params.freshness, params.retraining),
         recovery.build(surveyor, params.healing, chains, clock),
         dg.Definitions(
             resources={

@@ -15,6 +15,8 @@ from pipeline_assets.adapters.alerts import parse_channels
 from pipeline_assets.adapters.landing import LandingZone
 from pipeline_assets.adapters.storage import open_storage, within
 from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.core.costs import DecisionParams
+from pipeline_assets.core.drift import DriftParams
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.freshness import FreshnessParams
 from pipeline_assets.core.healing.breaker import HealingParams
@@ -22,10 +24,13 @@ from pipeline_assets.core.ingestion import IngestionParams
 from pipeline_assets.core.integrity import IntegrityParams
 from pipeline_assets.core.lineage.recipes import (
     Recipe,
+    describe_drift,
+    describe_drift_reference,
     describe_evaluation,
     describe_features,
     describe_ingestion,
     describe_model,
+    describe_model_health,
     describe_performance,
     describe_release,
     describe_scores,
@@ -34,8 +39,10 @@ from pipeline_assets.core.lineage.recipes import (
 from pipeline_assets.core.lineage.snapshots import SnapshotParams
 from pipeline_assets.core.performance import PerformanceParams
 from pipeline_assets.core.release import ReleaseParams
+from pipeline_assets.core.release.watch import AccuracyParams
+from pipeline_assets.core.retraining import RetrainingParams
 from pipeline_assets.core.rules import RulesParams
-from pipeline_assets.core.scoring import DecisionParams
+from pipeline_assets.core.serving import ServingParams
 from pipeline_assets.core.training import TrainingParams
 from pipeline_assets.simulator.faults import FaultOfKind
 from pipeline_assets.simulator.params import Change, WorldParams
@@ -90,11 +97,15 @@ class Params:
     first_model_after_days: int = Field(default=35, ge=14)
     ingestion: IngestionParams = Field(default_factory=IngestionParams)
     training: TrainingParams = Field(default_factory=TrainingParams)
+    retraining: RetrainingParams = Field(default_factory=RetrainingParams)
     evaluation: EvaluationParams = Field(default_factory=EvaluationParams)
     release: ReleaseParams = Field(default_factory=ReleaseParams)
+    accuracy: AccuracyParams = Field(default_factory=AccuracyParams)
     rules: RulesParams = Field(default_factory=RulesParams)
     decision: DecisionParams = Field(default_factory=DecisionParams)
+    serving: ServingParams = Field(default_factory=ServingParams)
     performance: PerformanceParams = Field(default_factory=PerformanceParams)
+    drift: DriftParams = Field(default_factory=DriftParams)
     freshness: FreshnessParams = Field(default_factory=FreshnessParams)
     healing: HealingParams = Field(default_factory=HealingParams)
     integrity: IntegrityParams = Field(default_factory=IntegrityParams)
@@ -107,7 +118,7 @@ class Params:
 
     def describe_assets(self) -> dict[str, Recipe]:
         """What each asset is made from under these parameters, by name, in an order in which they can be made."""
-        evaluation = describe_evaluation(self.training, self.evaluation, self.rules)
+        evaluation = describe_evaluation(self.training, self.evaluation, self.rules, self.decision)
         return {
             **describe_ingestion(self.ingestion),
             **describe_features(),
@@ -117,9 +128,12 @@ class Params:
                     describe_training_set(self.training),
                     describe_model(self.training),
                     evaluation,
+                    describe_drift_reference(self.drift),
+                    describe_model_health(self.decision, self.rules, self.evaluation.top_cards),
                     describe_release(self.release),
                     describe_scores(self.decision, self.rules),
                     describe_performance(self.performance, self.evaluation.top_cards),
+                    describe_drift(self.drift),
                 )
             },
         }

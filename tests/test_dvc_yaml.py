@@ -21,6 +21,7 @@ from pipeline_assets.core.lineage.stages import (
     list_earlier,
     list_folders,
 )
+from pipeline_assets.core.retraining import list_due_weeks
 from pipeline_assets.defs.partitions import Calendar
 from pipeline_assets.settings import Params
 
@@ -71,9 +72,11 @@ def describe(params: Params, stage: str) -> Any:
     recipes = params.describe_assets()
     calendar = Calendar.between(params.history_start or START, params.history_end, params.first_model_after_days)
     partitions = {Cadence.DAILY: calendar.daily, Cadence.WEEKLY: calendar.weekly}
+    weeks = [calendar.weekly.start.date() + 7 * number * DAY for number in range(52)]
+    due = {Cadence.DAILY: None, Cadence.WEEKLY: list_due_weeks(weeks, params.retraining)}
     return [
-        (recipes[asset], partitions[recipes[asset].cadence].start, partitions[recipes[asset].cadence].end)
-        for asset in STAGES[stage]
+        (recipe, partitions[recipe.cadence].start, partitions[recipe.cadence].end, due[recipe.cadence])
+        for recipe in (recipes[asset] for asset in STAGES[stage])
     ]
 
 

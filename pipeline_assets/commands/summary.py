@@ -2,9 +2,9 @@
 
 from datetime import date
 
-from pipeline_assets.adapters.stages.models import CANDIDATE
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import LEDGER, MODEL_EVALUATION, PERFORMANCE, SCORES, TRAINING_SET
+from pipeline_assets.core.assessment import CANDIDATE
 
 
 def summarise(stores: Stores) -> str:
@@ -48,7 +48,10 @@ def _tell_models(stores: Stores) -> list[str]:
     entries = stores.release_log.entries()
     if entries:
         latest = entries[-1]
-        lines.append(f"       {len(weeks)} models; champion {latest.champion}, backup {latest.backup or 'the rules'}")
+        on_trial = latest.canary or latest.shadow
+        trial = f", on trial {on_trial}" if on_trial else ""
+        lines.append(f"       {len(weeks)} models; champion {latest.champion or 'the rules'}, "
+                     f"backup {latest.backup or 'the rules'}{trial}")  # fmt: skip
     return lines
 
 

@@ -18,24 +18,21 @@ _COMPARED: Final = "average_precision"
 Metrics = Mapping[str, float | Mapping[str, float]]
 
 
-def summarise_evaluations(
-    evaluations: Mapping[date, pl.DataFrame], champion: str | None, n_models: int, n_promotions: int
-) -> Metrics:
-    """The metrics of the latest evaluation, and the mean of all of them.
+def summarise_evaluations(evaluations: Mapping[date, pl.DataFrame], n_models: int) -> Metrics:
+    """The metrics of the latest evaluation, of the model before it and of the rules, and the mean of all of them.
 
     Args:
         evaluations: The table ``model_evaluation`` by week.
-        champion: Who decided before the latest candidate; None for the rules.
         n_models: Models that were trained.
-        n_promotions: How often a candidate became champion.
     """
     found = {week: _by_name(table, "subject") for week, table in evaluations.items()}
     known = {week: subjects for week, subjects in found.items() if "candidate" in subjects}
-    counts = {"n_models": n_models, "n_promotions": n_promotions}
+    counts = {"n_models": n_models}
     if not known:
         return counts
     latest = known[max(known)]
-    subjects = {"candidate": "candidate", "champion": champion or "rules", "rules": "rules"}
+    earlier = max((subject for subject in latest if subject[0].isdigit()), default="")  # versions begin with their day
+    subjects = {"candidate": "candidate", "earlier": earlier, "rules": "rules"}
     values = [subjects_of_week["candidate"][_COMPARED] for subjects_of_week in known.values()]
     return {
         **counts,
@@ -62,14 +59,16 @@ def list_curve(evaluation: Evaluation | None) -> pl.DataFrame:
     return pl.DataFrame(points, {"recall": pl.Float64, "precision": pl.Float64}, orient="row")
 
 
-def summarise_performance(tables: Iterable[pl.DataFrame]) -> Metrics:
+def summarise_performance(tables: Iterable[pl.DataFrame], n_promotions: int) -> Metrics:
     """The metrics of all decisions of the latest of some periods in which all are defined.
 
     Args:
         tables: The table ``performance`` of each day, in order.
+        n_promotions: How often a model became champion.
     """
+    counts = {"n_promotions": n_promotions}
     known = [metrics for table in tables if _COMPARED in (metrics := _read_overall(table))]
-    return {"decisions": _pick(known[-1], _OF_DECISIONS)} if known else {}
+    return {**counts, "decisions": _pick(known[-1], _OF_DECISIONS)} if known else counts
 
 
 def list_by_day(tables: Mapping[date, pl.DataFrame]) -> pl.DataFrame:

@@ -8,13 +8,15 @@ import dagster as dg
 
 from pipeline_assets.adapters.stages import monitoring as stages
 from pipeline_assets.contracts.tables import (
+    DRIFT,
+    DRIFT_REFERENCE,
     MODEL_EVALUATION,
     PERFORMANCE,
     SCORES,
     SERVICE_LEVELS,
     TRAINING_SET,
 )
-from pipeline_assets.core.lineage.recipes import MODEL, RELEASE, Recipe
+from pipeline_assets.core.lineage.recipes import MODEL, Recipe
 from pipeline_assets.core.service_levels import StepRecord, measure_service_levels
 from pipeline_assets.defs.failures import RETRY, names_failures
 from pipeline_assets.defs.instance import list_run_partitions
@@ -25,7 +27,7 @@ from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResourc
 _GROUP: Final = "monitoring"
 _RUNS_READ: Final = 500  # the latest runs; a day's runs are among them unless it was made long ago
 # A check's step is named after its asset.
-_WEEKLY_STEPS: Final = (TRAINING_SET.name, MODEL, MODEL_EVALUATION.name, RELEASE)
+_WEEKLY_STEPS: Final = (TRAINING_SET.name, MODEL, MODEL_EVALUATION.name, DRIFT_REFERENCE.name)
 
 
 def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
@@ -57,7 +59,7 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
 
     @dg.asset(
         name=SERVICE_LEVELS.name,
-        deps=[SCORES.name, PERFORMANCE.name],  # to come last: what it measures is the runs, not these tables
+        deps=[SCORES.name, PERFORMANCE.name, DRIFT.name],  # to come last: it measures the runs, not these tables
         code_version="1",
         kinds={"parquet"},
         description=f"{SERVICE_LEVELS.description} Kept with the reports: clocks are in it, so no two are alike.",

@@ -12,11 +12,10 @@ from pipeline_assets.adapters.revision import find_revision
 from pipeline_assets.adapters.snapshots import Snapshots, Taken
 from pipeline_assets.adapters.stages.metrics import refresh_metrics
 from pipeline_assets.adapters.stores import Stores
-from pipeline_assets.contracts.tables import INTEGRITY, SERVICE_LEVELS
+from pipeline_assets.contracts.tables import DRIFT_REFERENCE, INTEGRITY, MODEL_EVALUATION, SERVICE_LEVELS
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Finding, Level
 from pipeline_assets.core.failures import AbsentInputError, BadDataError
-from pipeline_assets.core.lineage.recipes import RELEASE
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.core.lineage.snapshots import Snapshot
 from pipeline_assets.defs.failures import RETRY, names_failures
@@ -36,7 +35,7 @@ def build(snapshots: Snapshots, parameters: bytes, clock: Callable[[], datetime]
 
     @dg.asset(
         name=SNAPSHOT,
-        deps=[INTEGRITY.name, SERVICE_LEVELS.name, RELEASE],  # to come last in either chain: it keeps what they made
+        deps=[INTEGRITY.name, SERVICE_LEVELS.name, MODEL_EVALUATION.name, DRIFT_REFERENCE.name],  # to come last
         check_specs=[
             dg.AssetCheckSpec(_CHECK, asset=SNAPSHOT, description="Every remote has everything that was ever kept.")
         ],

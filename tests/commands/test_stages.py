@@ -127,7 +127,7 @@ def test_a_parameter_makes_only_what_depends_on_it_again(root: Path) -> None:
     (root / "params.yaml").write_text(PARAMS[:-1] + ", decision: {review_cost_cents: 301}}")
     for stage in STAGES:
         last = run("stage", stage).output.splitlines()[-1]
-        assert last == ("score: 3 partitions made" if stage == "score" else f"{stage}: every partition is up to date")
+        assert last == ("score: 6 partitions made" if stage == "score" else f"{stage}: every partition is up to date")
 
 
 @pytest.mark.drill

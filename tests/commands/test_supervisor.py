@@ -257,7 +257,13 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depl
     settings = read_settings()
     simulate_until(settings, last, lambda _: None)
     home = prepare_home(settings.data_root)
-    groups = ("ingestion", "features", "scoring", "monitoring")  # all, so that there is nothing to sense and to heal
+    groups = (
+        "ingestion",
+        "features",
+        "release",
+        "scoring",
+        "monitoring",
+    )  # all, so that there is nothing to sense and to heal
     Chains(build_definitions(settings), lambda _: None).run_daily(groups, first, last)
     port = find_port()
     with supervising(home, "127.0.0.1", port, _logger.info) as supervisor, dg.DagsterInstance.get() as instance:

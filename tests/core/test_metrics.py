@@ -30,34 +30,32 @@ def evaluate(**precision: float) -> pl.DataFrame:
 
 EVALUATIONS = {
     WEEK: evaluate(candidate=0.5, rules=0.3),
-    LATER: evaluate(candidate=0.7, rules=0.4, old=0.6),
+    LATER: evaluate(candidate=0.7, rules=0.4, **{"2026-02-01-abc": 0.2, "2026-02-08-abc": 0.6, "ladder:backup": 0.1}),
     LATER + timedelta(days=7): make_table(MODEL_EVALUATION, {}),  # a week without a fraud
 }
 
 
-def test_the_latest_evaluation_is_told_of_candidate_champion_and_rules() -> None:
-    metrics = summarise_evaluations(EVALUATIONS, champion="old", n_models=3, n_promotions=1)
+def test_the_latest_evaluation_is_told_of_candidate_earlier_model_and_rules() -> None:
+    metrics = summarise_evaluations(EVALUATIONS, n_models=3)
     assert metrics == {
         "n_models": 3,
-        "n_promotions": 1,
         "n_frauds": 30,
         "candidate": {"average_precision": 0.7},
-        "champion": {"average_precision": 0.6},
+        "earlier": {"average_precision": 0.6},
         "rules": {"average_precision": 0.4},
         "all_weeks": {"average_precision": 0.6},
     }
 
 
-def test_without_a_champion_the_rules_are_it_and_one_that_was_not_evaluated_is_left_out() -> None:
-    assert summarise_evaluations(EVALUATIONS, None, 3, 0)["champion"] == {"average_precision": 0.4}
-    assert "champion" not in summarise_evaluations(EVALUATIONS, "another", 3, 0)
+def test_the_first_model_has_no_earlier_one() -> None:
+    assert "earlier" not in summarise_evaluations({WEEK: EVALUATIONS[WEEK]}, 1)
 
 
 def test_without_an_evaluation_there_are_counts_and_empty_curves() -> None:
-    assert summarise_evaluations({}, None, 0, 0) == {"n_models": 0, "n_promotions": 0}
+    assert summarise_evaluations({}, 0) == {"n_models": 0}
     assert list_by_week({}).write_csv() == "week,candidate,rules\n"
     assert list_curve(None).write_csv() == "recall,precision\n"
-    assert summarise_performance([]) == {}
+    assert summarise_performance([], 0) == {"n_promotions": 0}
     assert list_by_day({}).columns == [
         "date",
         "average_precision",
@@ -76,7 +74,8 @@ def test_decisions_are_told_of_the_latest_period_in_which_they_can_be_judged() -
         WEEK: make_table(PERFORMANCE, {"all": judged, "rung:rules": {"average_precision": 0.1}}),
         LATER: make_table(PERFORMANCE, {"all": {"average_precision": None, "n_payments": 900.0}}),
     }
-    assert summarise_performance(tables.values()) == {
-        "decisions": {"average_precision": 0.8, "fraud_amount_stopped_share": 0.9, "n_payments": 900}
+    assert summarise_performance(tables.values(), 2) == {
+        "n_promotions": 2,
+        "decisions": {"average_precision": 0.8, "fraud_amount_stopped_share": 0.9, "n_payments": 900},
     }
     assert list_by_day(tables).rows() == [(WEEK, 0.8, 0.9, None)]

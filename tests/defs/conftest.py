@@ -16,6 +16,7 @@ from pipeline_assets.commands.chains import Chains, prepare_home
 from pipeline_assets.commands.simulation import simulate_until
 from pipeline_assets.core.evaluation import EvaluationParams
 from pipeline_assets.core.release import ReleaseParams
+from pipeline_assets.core.retraining import RetrainingParams
 from pipeline_assets.core.training import TrainingParams
 from pipeline_assets.definitions import build_definitions
 from pipeline_assets.defs.failures import RETRY
@@ -31,6 +32,7 @@ PARAMS = Params(
     history_end=LAST,
     first_model_after_days=35,
     training=TrainingParams(rounds=20),
+    retraining=RetrainingParams(every_weeks=1),
     evaluation=EvaluationParams(top_cards=10),
     release=ReleaseParams(tolerated_loss=0.5, min_frauds=1),
     simulation=SimulationParams(n_customers=300, n_terminals=600),
@@ -63,7 +65,7 @@ def run_everything(pipeline: Pipeline) -> None:
     """Both chains over all of history, as ``pipeline-assets run`` does it."""
     pipeline.chains.run_daily(("ingestion", "features"), START, LAST)
     pipeline.chains.run_weekly(START, LAST)
-    pipeline.chains.run_daily(("scoring", "monitoring"), START, LAST)
+    pipeline.chains.run_daily(("release", "scoring", "monitoring"), START, LAST)
 
 
 @pytest.fixture(scope="session")
@@ -112,5 +114,5 @@ def copy_world(built_root: Path, tmp_path: Path) -> Iterator[CopyWorld]:
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Definitions that are built from now on wait hardly before they try again what is transient."""
     quick = dg.RetryPolicy(max_retries=RETRY.max_retries, delay=0.01)
-    for room in ("ingestion", "features", "models", "release", "scoring", "monitoring", "integrity"):
+    for room in ("ingestion", "features", "models", "health", "release", "scoring", "monitoring", "drift", "integrity"):
         monkeypatch.setattr(f"pipeline_assets.defs.{room}.RETRY", quick)

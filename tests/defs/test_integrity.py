@@ -110,7 +110,7 @@ def test_a_damaged_model_is_noted_by_the_scores_that_went_on_without_it_and_all_
     copy_world: CopyWorld,
 ) -> None:
     world = copy_world()
-    before, week = world.hash(), world.stores.models.as_of_days()[-1]
+    before, week = world.hash(), world.stores.models.as_of_days()[0]  # the champion's
     damage(world.root / "models" / world.stores.models.find(week).path)
     assert world.materialize(["scores"], LAST).success
     assert list(world.stores.damage.load()) == [Key("fraud_model", week)]

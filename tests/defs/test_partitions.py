@@ -77,9 +77,9 @@ def test_an_evaluation_reads_what_its_held_out_candidate_is_trained_on() -> None
     assert (keys[0], keys[-1]) == ("2018-05-20", "2018-11-17")
 
 
-def test_a_day_is_scored_under_the_releases_in_force_at_its_event_times_late_rows_included() -> None:
+def test_a_day_reads_the_weeks_whose_first_days_lie_in_its_window() -> None:
     calendar = Calendar.between(START, date(2018, 6, 30), 35)
-    reads = map_reads(Reads("release", -13, 0), Cadence.DAILY)
+    reads = map_reads(Reads("fraud_model", -13, 0), Cadence.DAILY)
     assert mapped(reads, calendar.daily, "2018-06-09", calendar.weekly) == ["2018-05-27", "2018-06-03"]
     assert mapped(reads, calendar.daily, "2018-06-10", calendar.weekly) == ["2018-06-03", "2018-06-10"]
     assert mapped(reads, calendar.daily, "2018-04-02", calendar.weekly) == []

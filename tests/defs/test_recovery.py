@@ -201,7 +201,9 @@ def test_a_range_that_was_checked_and_failed_later_is_not_checked_again(
     monkeypatch.setattr(features, "build_features", fail(ZeroDivisionError()))
     assert not world.run_chain(CUT - 2 * DAY, CUT).success
     assert {str(key) for key in world.survey()[0].failed} == {
-        f"{asset}@{CUT - number * DAY}" for asset in (*FEATURES, "scores", "performance") for number in range(3)
+        f"{asset}@{CUT - number * DAY}"
+        for asset in (*FEATURES, "model_health", "release", "scores", "performance", "drift")
+        for number in range(3)
     }
 
 

@@ -30,6 +30,7 @@ from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.healing.plan import Lake, Plan
 from pipeline_assets.definitions import Surveyor, build_definitions, build_surveyor
 from pipeline_assets.defs.instance import RANGE_END_TAG, RANGE_START_TAG
+from pipeline_assets.drills.verify import leave_out_place
 from pipeline_assets.settings import Params, Settings
 from tests.defs.conftest import START
 
@@ -38,8 +39,8 @@ WEEKS = (START + 35 * DAY, START + 42 * DAY)
 KEPT = ("lake", "models", "release", "records")  # the folders whose bytes follow from what landed
 TABLES = ("transactions", "chargebacks", "quarantine", "ledger")
 FEATURES = ("customer_features", "terminal_features")
-WEEKLY = ("training_set", "fraud_model", "model_evaluation", "release")
-DAILY_GROUPS = ("ingestion", "features", "scoring", "monitoring")
+WEEKLY = ("training_set", "fraud_model", "model_evaluation", "drift_reference")
+DAILY_GROUPS = ("ingestion", "features", "release", "scoring", "monitoring")
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _DAY_IN_NAME = re.compile(r"\d{4}-\d\d-\d\d")
 
@@ -180,13 +181,16 @@ class World:
             healer.apply(Chains(self.definitions, lambda _: None), healer.verify())
 
     def hash(self, *folders: str) -> dict[str, str]:
-        """Hash of each file below some folders; of those that follow from what landed by default."""
-        paths = (path for folder in folders or KEPT for path in sorted((self.root / folder).rglob("*")))
-        return {
-            path.relative_to(self.root).as_posix(): hashlib.md5(path.read_bytes()).hexdigest()
-            for path in paths
-            if path.is_file()
-        }
+        """Hash of each file below some folders; of those that follow from what landed by default.
+
+        Of the release log it is what was decided, not how often it was decided again until all was known.
+        """
+        hashes = {}
+        for folder in folders or KEPT:
+            for file in sorted(one for one in (self.root / folder).rglob("*") if one.is_file()):
+                path, content = leave_out_place(file.relative_to(self.root).as_posix(), file.read_bytes())
+                hashes[path] = hashlib.md5(content).hexdigest()
+        return hashes
 
     def stamp(self) -> dict[str, tuple[int, int]]:
         """What changes of each file when it is written again, be it with the same bytes."""
@@ -267,9 +271,9 @@ def copy_world(
         } & set(names)
 
     shutil.copytree(built_root, root, ignore=leave_out)
-    for number, week in enumerate(WEEKS):  # the entries of the log are named by their number
-        if until < week:
-            (root / "release" / "entries" / f"{number:08d}.json").unlink()
+    for number, entry in enumerate(sorted((root / "release" / "entries").iterdir())):  # one a day, from the first on
+        if until < START + number * DAY:
+            entry.unlink()
     settings = Settings(str(root), replace(params, history_end=landed_until), START)
     clock = Clock(datetime.combine(landed_until + 2 * DAY, time(12), UTC))
     stores = open_stores(str(root))

@@ -1,7 +1,7 @@
 """Metrics and plots in files, for whoever compares states of the whole pipeline: DVC does, between commits."""
 
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 
 import polars as pl
 
@@ -21,11 +21,8 @@ from pipeline_assets.core.metrics import (
     summarise_evaluations,
     summarise_performance,
 )
-from pipeline_assets.core.release import find_entry_in_force
 from pipeline_assets.core.rules import RulesParams
 from pipeline_assets.core.training import TrainingParams
-
-_INSTANT = timedelta(microseconds=1)
 
 
 def refresh_metrics(stores: Stores, training: TrainingParams, params: EvaluationParams, rules: RulesParams) -> None:
@@ -43,18 +40,11 @@ def write_evaluation_metrics(
     only_if_changed: bool = False,
 ) -> None:
     """Write the metrics and plots of the models; the same tables and parameters always give the same bytes."""
-    view, entries = View(stores), stores.release_log.entries()
+    view = View(stores)
     tables = _read_all(view, MODEL_EVALUATION)
     by_week = list_by_week(tables)
     latest = max(by_week["week"].to_list(), default=None)
-    before = datetime.combine(latest, datetime.min.time(), UTC) - _INSTANT if latest else None
-    in_force = find_entry_in_force(entries, before) if before else None
-    metrics = summarise_evaluations(
-        tables,
-        champion=in_force.champion if in_force else None,
-        n_models=len(view.present(MODEL)),
-        n_promotions=list({entry.as_of: entry.action for entry in entries}.values()).count(ReleaseAction.PROMOTE),
-    )
+    metrics = summarise_evaluations(tables, n_models=len(view.present(MODEL)))
     if only_if_changed and _read_metrics(stores, "evaluate") == _to_bytes(metrics):
         return  # nor has the curve changed, which takes a moment to trace
     candidate = trace_candidate(stores, training, params, rules, latest) if latest else None
@@ -64,7 +54,9 @@ def write_evaluation_metrics(
 def write_performance_metrics(stores: Stores) -> None:
     """Write the metrics and plots of the decisions that were taken; the same tables always give the same bytes."""
     tables = _read_all(View(stores), PERFORMANCE)
-    _write(stores, "score", summarise_performance(tables.values()), list_by_day(tables))
+    in_force = {entry.effective_from: entry for entry in stores.release_log.entries()}  # the latest of each moment
+    n_promotions = [entry.action for entry in in_force.values()].count(ReleaseAction.PROMOTE)
+    _write(stores, "score", summarise_performance(tables.values(), n_promotions), list_by_day(tables))
 
 
 def _read_all(view: View, table: Table) -> dict[date, pl.DataFrame]:

@@ -135,14 +135,16 @@ def test_other_code_or_parameters_change_that_asset_and_what_follows() -> None:
     changed = {**RECIPES, MODEL: replace(RECIPES[MODEL], code="2")}
     plan = plan_healing(replace(BUILT, recipes=changed))
     assert reasons(plan) == {Key(MODEL, week): RepairReason.CODE_CHANGED for week in WEEKS}
-    assert {key.asset for key in plan.followers} == {"model_evaluation", RELEASE, "scores", "performance"}
+    assert {key.asset for key in plan.followers} == {
+        "model_evaluation", "drift_reference", "model_health", RELEASE, "scores", "performance", "drift"
+    }  # fmt: skip
 
 
 def test_a_held_day_blocks_its_own_day_and_no_other() -> None:
     day = DAYS[-2]
     records = {key: record for key, record in BUILT.records.items() if key.day != day or key.asset == "transactions"}
     plan = plan_healing(replace(BUILT, records=records, held={Key("transactions", day)}))
-    blocked = {Key(asset, day) for asset in ("customer_features", "terminal_features", "scores")}
+    blocked = {Key(asset, day) for asset in ("customer_features", "terminal_features", "model_health", "scores")}
     assert set(plan.blocked) == blocked
     assert not blocked & set(reasons(plan))
     assert {key.day for key in reasons(plan)} == {day}

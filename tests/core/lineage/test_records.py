@@ -86,12 +86,10 @@ def test_a_held_day_is_lacking_for_features_and_read_by_ingestion() -> None:
 
 
 def test_scores_are_made_from_every_release_that_a_late_row_may_fall_under() -> None:
-    releases = {back(days): f"r{days}" for days in (20, 13, 6)}
+    releases = {back(days): f"r{days}" for days in range(12)}
     expected = expect_inputs(RECIPES["scores"], DAY, Present({RELEASE: releases}))
-    assert [name for name in expected.versions if name.startswith(RELEASE)] == [
-        f"{RELEASE}@{back(13)}",
-        f"{RELEASE}@{back(6)}",
-    ]
+    names = [name for name in expected.versions if name.startswith(RELEASE)]
+    assert names == [f"{RELEASE}@{back(days)}" for days in range(7, -1, -1)]
 
 
 def test_an_input_outside_the_windows_is_unavailable_where_it_is_not_there() -> None:
