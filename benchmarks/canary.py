@@ -89,7 +89,8 @@ def _train(rows: pl.DataFrame, chargebacks: pl.DataFrame, as_of: date) -> FraudM
 
 def _find_log_odds(score: Floats) -> Floats:
     kept = score.clip(1e-9, 1 - 1e-9)
-    return np.log(kept / (1 - kept))
+    log_odds: Floats = np.log(kept / (1 - kept))
+    return log_odds
 
 
 def measure_days(world: Scored, score: Floats) -> Floats:
@@ -221,11 +222,11 @@ def main() -> None:
         worlds = [score_world(n_customers, seed) for seed in seeds]
         champion = float(np.nanmean([measure_days(one, one.champion) for one in worlds]))
         n_frauds = float(np.mean([one.n_frauds for one in worlds]))
-        print(f"\n{n_customers} customers: {len(worlds)} worlds, {n_frauds:.1f} frauds a day, AP {champion:.3f}")
-        print(f"{'':34}  gain  spread  {'gate':^38} {'interval of each day':^38}\n{'':48}  {both} {both}")
+        print(f"\n{n_customers} customers, worlds: {len(worlds)}, {n_frauds:.1f} frauds a day, AP {champion:.3f}")
+        print(f"{'':36}gain  spread  {'gate':^38} {'interval of each day':^38}\n{'':50}{both} {both}")
         for name, pool in list_pools(worlds, champion):
             ends = " ".join(describe(run_trials(pool, judge)) for judge in (judge_by_gate, judge_naively))
-            print(f"{name:33} {pool.mean:+.3f} {np.nanstd(pool.gains):7.3f}  {ends}", flush=True)
+            print(f"{name:34} {pool.mean:+.3f} {np.nanstd(pool.gains):7.3f}  {ends}", flush=True)
 
 
 def list_pools(worlds: Sequence[Scored], champion: float) -> Iterator[tuple[str, Pool]]:

@@ -2,8 +2,17 @@
 
 import io
 from collections.abc import Mapping
+from typing import Final
+
+import polars as pl
 
 from pipeline_assets.core.evaluation import Evaluation
+
+_SHOWN: Final = {
+    "average_precision": "average precision",
+    "fraud_amount_stopped_share": "amount of fraud that was stopped",
+    "honest_declined_share": "honest payments that were declined",
+}
 
 
 def plot_precision_recall(evaluations: Mapping[str, Evaluation]) -> bytes:
@@ -26,6 +35,28 @@ def plot_precision_recall(evaluations: Mapping[str, Evaluation]) -> bytes:
     if evaluations:
         axes.legend(title="average precision")
     axes.grid(alpha=0.3)
+    target = io.BytesIO()
+    figure.savefig(target, format="png", metadata={"Software": None})
+    return target.getvalue()
+
+
+def plot_performance(by_day: pl.DataFrame) -> bytes:
+    """How good the decisions were that were really taken, by the last day of each period, as PNG.
+
+    Args:
+        by_day: ``date`` and metrics, as :func:`pipeline_assets.core.metrics.list_by_day` gives them.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot(ylim=(0, 1.02), ylabel="share, on mature labels")
+    for metric, label in _SHOWN.items():
+        axes.plot(by_day["date"].to_list(), by_day[metric].to_list(), label=label)
+    axes.legend(loc="lower left")
+    axes.grid(alpha=0.3)
+    figure.autofmt_xdate()
     target = io.BytesIO()
     figure.savefig(target, format="png", metadata={"Software": None})
     return target.getvalue()

@@ -1,9 +1,11 @@
 import struct
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+
+import polars as pl
 
 from pipeline_assets.core.evaluation import Evaluation
-from pipeline_assets.core.plots import plot_precision_recall
+from pipeline_assets.core.plots import plot_performance, plot_precision_recall
 
 
 def evaluation(average_precision: float) -> Evaluation:
@@ -27,3 +29,19 @@ def test_the_same_numbers_give_the_same_png_and_others_another() -> None:
 
 def test_no_evaluation_gives_an_empty_plot() -> None:
     assert plot_precision_recall({})[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_performance_of_other_days_gives_another_png_and_none_an_empty_one() -> None:
+    days = [date(2026, 3, 1) + timedelta(days=number) for number in range(3)]
+    table = pl.DataFrame(
+        {
+            "date": days,
+            "average_precision": [0.5, None, 0.7],
+            "fraud_amount_stopped_share": [0.9, 0.8, 0.7],
+            "honest_declined_share": [0.0, 0.01, 0.0],
+        }
+    )
+    png = plot_performance(table)
+    assert png == plot_performance(table)
+    assert png != plot_performance(table.head(2))
+    assert plot_performance(table.clear())[:8] == b"\x89PNG\r\n\x1a\n"

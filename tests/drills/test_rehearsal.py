@@ -49,6 +49,7 @@ from pipeline_assets.drills.rehearsal.faulty_models import (
 )
 from pipeline_assets.drills.rehearsal.outcome import Event, Outcome, rehearse
 from pipeline_assets.drills.rehearsal.play import Lived
+from pipeline_assets.drills.rehearsal.plot import plot_arms
 from pipeline_assets.drills.rehearsal.report import make_table, write_report
 from pipeline_assets.drills.rehearsal.scenario import (
     BROKEN,
@@ -499,6 +500,13 @@ def test_the_report_is_one_page_without_network_and_the_json_says_the_same(
     }  # fmt: skip
     line = make_table(outcome).splitlines()[2].split()
     assert line == ["inverted", "2026-03-02", "2", "1", "50", "0.05", "700.00", "x", "on", "2026-03-04"]
+
+
+def test_both_arms_are_one_picture_whatever_is_undefined() -> None:
+    weeks = measure_weeks(keep(["approve"] * 14, [True, False] * 3 + [True] + [False] * 7), MONDAY)
+    assert weeks["average_precision"].to_list()[1] is None  # a week without a fraud
+    picture = plot_arms({"protected": weeks, "unprotected": weeks}, [(MONDAY, "something")])
+    assert picture.startswith(b"\x89PNG")
 
 
 # --- the short one, for real

@@ -1,7 +1,9 @@
 """How good the decisions were, on mature labels; and tables of reports."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import Final
 
 import polars as pl
@@ -11,9 +13,12 @@ from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import CHARGEBACKS, PERFORMANCE, SCORES, TRANSACTIONS, Table
 from pipeline_assets.core.lineage.recipes import describe_performance
+from pipeline_assets.core.metrics import list_by_day
 from pipeline_assets.core.performance import PerformanceParams, measure_decisions
+from pipeline_assets.core.plots import plot_performance
 
 _CHUNK_DAYS: Final = 28  # days whose rows are read together
+_PLOTTED_DAYS: Final = 90
 
 
 def measure_performance(
@@ -31,7 +36,16 @@ def measure_performance(
         frames = {day: measure_decisions(decided, chargebacks, day, params, top_cards) for day in chunk}
         for day, written in stores.lake.write_days(PERFORMANCE, frames):
             view.record(recipe, day, {f"lake/{written.path}": written.md5})
-            yield describe("lake", PERFORMANCE, day, written, frames[day], **_tell(frames[day]))
+            made = describe("lake", PERFORMANCE, day, written, frames[day], **_tell(frames[day]))
+            plots = {"performance": partial(_plot, stores, day)} if day == days[-1] else {}
+            yield replace(made, plots=plots)
+
+
+def _plot(stores: Stores, day: date) -> bytes:
+    """The periods up to ``day``, those of earlier days as they are in the lake."""
+    shown = [one for one in stores.lake.days(PERFORMANCE) if day - timedelta(days=_PLOTTED_DAYS) < one <= day]
+    parts = stores.lake.read(PERFORMANCE, shown, with_date=True).partition_by("date", as_dict=True, include_key=False)
+    return plot_performance(list_by_day({one: parts[(one,)] for one in shown if (one,) in parts}))
 
 
 def _tell(frame: pl.DataFrame) -> Mapping[str, object]:

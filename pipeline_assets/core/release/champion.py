@@ -80,7 +80,9 @@ def _find_leading_problem(at: Situation, day: date) -> tuple[str | None, Mapping
     now = at.health.find(day, champion)
     if now is None:
         return None, {}  # what is not there is healed, and scored by the next rung meanwhile
-    last_usual = min(day, at.state.failed_over_since or day) - DAY
+    since = at.state.failed_over_since
+    broke = day if since is None else since - DAY  # it was failed over by what was seen of the day before
+    last_usual = min(day, broke) - DAY
     why = find_break(now, (), params)
     if why is None:
         usual = at.health.list_back(champion, last_usual, params.usual_days)

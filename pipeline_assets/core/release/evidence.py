@@ -53,6 +53,7 @@ class Gains:
         average_precision: Gain of each day.
         card_precision: Likewise.
         cost_cents: What the decisions of the first would have cost less, of each day, per payment.
+        rival_cost_cents: What those of the other would have cost, likewise.
         n_frauds: Frauds of each day.
     """
 
@@ -60,6 +61,7 @@ class Gains:
     average_precision: tuple[float, ...]
     card_precision: tuple[float, ...]
     cost_cents: tuple[float, ...]
+    rival_cost_cents: tuple[float, ...]
     n_frauds: tuple[float, ...]
 
     @property
@@ -73,7 +75,9 @@ class Gains:
     def list_back(self, last: date, n_days: int) -> "Gains":
         """Those of the payments of the ``n_days`` up to ``last``."""
         chosen = [place for place, day in enumerate(self.days) if last - timedelta(days=n_days) < day <= last]
-        columns = (self.average_precision, self.card_precision, self.cost_cents, self.n_frauds)
+        columns = (
+            self.average_precision, self.card_precision, self.cost_cents, self.rival_cost_cents, self.n_frauds
+        )  # fmt: skip
         return Gains(tuple(self.days[place] for place in chosen),
                      *(tuple(column[place] for place in chosen) for column in columns))  # fmt: skip
 
@@ -100,10 +104,11 @@ def compare_days(health: Health, model: str, rival: str, since: date, until: dat
                 day - timedelta(days=LABEL_DELAY_DAYS),
                 *(one[name] - other[name] for name in names[:2]),
                 (other[names[2]] - one[names[2]]) * per_payment,
+                other[names[2]] * per_payment,
                 one[names[3]],
             )
         )
-    columns = list(zip(*rows, strict=True)) or [()] * 5
+    columns = list(zip(*rows, strict=True)) or [()] * 6
     return Gains(*columns)
 
 

@@ -19,6 +19,7 @@ class ReleaseParams:
     Attributes:
         tolerated_loss: How much average precision a model may have less than the champion; a newer model of the
             same quality is preferred, because it knows the newer frauds.
+        tolerated_cost_share: Which share of the champion's costs a model on trial may cost more.
         min_frauds: Frauds below which evidence is none: of the test week for a trial to begin, and of all mature days
             of a trial for its end.
         shadow_days: How long a model scores in shadow before it decides on anything.
@@ -40,6 +41,7 @@ class ReleaseParams:
     """
 
     tolerated_loss: float = Field(default=0.02, ge=0, lt=1)
+    tolerated_cost_share: float = Field(default=0.05, ge=0, lt=1)
     min_frauds: int = Field(default=50, ge=1)
     shadow_days: int = Field(default=7, ge=1)
     canary_shares: tuple[_Share, ...] = (0.01, 0.05, 0.25)

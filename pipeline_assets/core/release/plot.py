@@ -32,7 +32,7 @@ def plot_release(entries: Sequence[ReleaseEntry], health: Health, first: date, l
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     in_force = [find_entry_in_force(entries, datetime.combine(day, datetime.max.time(), UTC)) for day in days]
     shares = [_share_by_model(read_state(entry)) for entry in in_force]
-    models = sorted({model for one in shares for model in one} | {m for d in health.days.values() for m in d})
+    models = sorted({*(model for one in shares for model in one), *map(_call, _list_models(health))})
     colours = {model: f"C{number % 10}" for number, model in enumerate(models)}
     _draw_shares(upper, days, shares, colours)
     _draw_actions(upper, in_force)
@@ -73,7 +73,7 @@ def _draw_actions(axes: Any, in_force: Sequence[ReleaseEntry | None]) -> None:
 
 
 def _draw_precision(axes: Any, health: Health, colours: dict[str, str]) -> None:
-    for model, colour in colours.items():
+    for model in _list_models(health):
         found = [
             (day - timedelta(days=LABEL_DELAY_DAYS), models[model]["mature_average_precision"])
             for day, models in sorted(health.days.items())
@@ -85,7 +85,15 @@ def _draw_precision(axes: Any, health: Health, colours: dict[str, str]) -> None:
             for place, (day, _) in enumerate(found)
         ]  # fmt: skip
         if smooth:
-            axes.plot(*zip(*smooth, strict=True), color=colour, linewidth=1.2)
+            axes.plot(*zip(*smooth, strict=True), color=colours[_call(model)], linewidth=1.2)
+
+
+def _list_models(health: Health) -> list[str]:
+    return sorted({model for models in health.days.values() for model in models})
+
+
+def _call(model: str) -> str:
+    return _RULES if model.startswith(f"{_RULES}-") else model  # their version is their parameters
 
 
 def _list_handles(colours: dict[str, str]) -> tuple[list[Any], list[str]]:

@@ -5,7 +5,8 @@ A sum of n independent gains of mean 0 and deviation s crosses the line a + b n 
 exp(-2 a b / s^2) (Robbins 1970; Howard, Ramdas, McAuliffe and Sekhon, Time-uniform Chernoff bounds via nonnegative
 supermartingales, 2020). The bounds here are such lines, with the deviation estimated, as in asymptotic confidence
 sequences (Waudby-Smith et al. 2024): its correlation from day to day by Newey and West (1987), its own uncertainty by
-Student's t.
+Student's t. So they hold nearly, not exactly; how nearly is measured in benchmarks/canary.py. They do not hold for a
+loss that comes in few episodes, each of weeks: before the first ones were seen, nothing tells it from no loss.
 """
 
 import math
@@ -114,8 +115,8 @@ def judge_gain(
     """Say whether the challenger is clearly worse, or clearly not worse by more than ``tolerated_loss``, or neither.
 
     A challenger that is proved to lose is worse, also where it is proved to lose less than what is tolerated. The
-    probability of ever calling one not worse that loses ``tolerated_loss`` or more is alpha; so is that of ever
-    calling one worse that is as good as the champion.
+    probability of ever calling one not worse that loses ``tolerated_loss`` or more is about alpha at most; so is that
+    of ever calling one worse that is as good as the champion.
 
     Args:
         gains: See :func:`bound_gain`.

@@ -23,7 +23,9 @@ def judge_trial(at: Situation) -> Iterator[Proposal]:
     evidence = {model: {**summarise_gains(gains), "gain_low": judged.bounds.low, "gain_high": judged.bounds.high}}
     broken = _find_challenger_break(at, model, champion)
     drop = find_accuracy_drop(at, model, champion, at.yesterday)
-    costs = judge_gain(gains.cost_cents, [1.0] * len(gains.days), 0.0, params.gate)
+    tolerated = (params.tolerated_cost_share * cost for cost in gains.rival_cost_cents)
+    spared = [gain + more for gain, more in zip(gains.cost_cents, tolerated, strict=True)]
+    costs = judge_gain(spared, [1.0] * len(gains.days), 0.0, params.gate)
     if broken:
         yield Proposal(Transition(ReleaseAction.ROLL_BACK, model), f"{model}: {broken}", evidence)
     elif drop is not None:
@@ -31,7 +33,11 @@ def judge_trial(at: Situation) -> Iterator[Proposal]:
     elif judged.verdict is Verdict.WORSE:
         yield Proposal(Transition(ReleaseAction.ROLL_BACK, model), f"average precision: {judged.reason}", evidence)
     elif costs.verdict is Verdict.WORSE:
-        yield Proposal(Transition(ReleaseAction.ROLL_BACK, model), f"cents a payment: {costs.reason}", evidence)
+        yield Proposal(
+            Transition(ReleaseAction.ROLL_BACK, model),
+            f"cents a payment, beyond what is tolerated: {costs.reason}",
+            evidence,
+        )
     elif state.is_held:
         yield Proposal(Transition(ReleaseAction.HOLD), f"{model} is held by a person", evidence)
     elif not _was_seen(at, at.yesterday, model):

@@ -7,7 +7,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from pipeline_assets.adapters.stages.drift import measure_drift
@@ -19,7 +18,7 @@ from pipeline_assets.adapters.stores import Stores, open_stores
 from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, DRIFT, TERMINAL_FEATURES_TABLE, TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import ReleaseAction
 from pipeline_assets.core.drift import Response, Verdicts, decide_response, read_verdicts
-from pipeline_assets.core.fraud_model import ModelInputs
+from pipeline_assets.core.fraud_model import Floats, ModelInputs
 from pipeline_assets.core.release import ReleaseEntry
 from pipeline_assets.core.scoring import join_features
 from pipeline_assets.drills.chain import run_inputs, run_weekly, simulate
@@ -195,8 +194,8 @@ class _Play:
             case Wrong.SLOW:
                 return Slow(SLOW_FACTOR * self._params.serving.min_timeout_seconds)
             case Wrong.MIXED_UP:
-                scores, _ = self._predict(version, list_days(day - _USUAL_DAYS * _DAY, day - _DAY))
-                return MixedUp(MIXED_UP_SHARE, tuple(scores.tolist()))
+                usual = self._predict(version, list_days(day - _USUAL_DAYS * _DAY, day - _DAY))
+                return MixedUp(MIXED_UP_SHARE, tuple(usual.tolist()))
             case Wrong.NOISY:
                 return self._calibrate(version, day)
 
@@ -218,9 +217,9 @@ class _Play:
         )
         return fault
 
-    def _predict(self, version: str, days: Sequence[date]) -> tuple[np.ndarray, pl.DataFrame]:
+    def _predict(self, version: str, days: Sequence[date]) -> Floats:
         payments, model = read_payments(self._stores, days), self._stores.models.load(version)
-        return model.predict(ModelInputs(payments).fill_for(model)), payments
+        return model.predict(ModelInputs(payments).fill_for(model))
 
     def _answer_drift(self, day: date) -> None:
         """What the sensor does: ask for a training where drift has gone on for long enough."""
