@@ -157,7 +157,9 @@ def test_a_day_that_fails_and_a_bad_day_are_left_alone_for_good(
     world.drive(n_ticks=120, seconds=30)
     world.drive(n_ticks=23 * 6, seconds=600)
     runs = count_runs(world)
-    assert all(runs[str(day)] <= 2 for day in (buggy, poisoned, closed, good)), runs
+    assert all(runs[str(day)] <= 2 for day in (buggy, poisoned, closed)), runs
+    # It is made again once for each of the steps that follow from what was decided on the days before it.
+    assert runs[str(good)] <= 4, runs
     assert [incident.alert.key for incident in world.alerts.list_open()] == [
         f"held/transactions@{poisoned}",
         f"healing/partition/daily@{buggy}",
