@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.lake import PartitionCorruptError
 from pipeline_assets.adapters.releasing import Watched, find_newest_evidence, watch_champion_now
 from pipeline_assets.adapters.stages.release import describe_entry, release_models
 from pipeline_assets.adapters.stores import Stores
@@ -79,7 +80,10 @@ def watch(
         evidence = [str(one) for one in newest] if newest else []
         watched = None
         if newest and evidence != seen.get("evidence") and is_recent(newest[0], now):
-            watched = watch_champion_now(stores, params, accuracy, newest[0], now)
+            try:
+                watched = watch_champion_now(stores, params, accuracy, newest[0], now)
+            except PartitionCorruptError as error:  # it is noted, and healed: looked at again with the next tick
+                return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
             _tell_weakness(alerts, watched, accuracy, now)
         _tell_log(alerts, stores.release_log.entries(), now)
         entry = watched.entry if watched else None

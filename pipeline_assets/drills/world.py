@@ -44,7 +44,7 @@ PARAMS: Final = Params(
     training=TrainingParams(history_weeks=4, rounds=16, checkpoint_rounds=4),
     retraining=RetrainingParams(every_weeks=1),  # so that a short history has several models
     evaluation=EvaluationParams(top_cards=10),
-    release=ReleaseParams(tolerated_loss=0.9, min_frauds=1),
+    release=ReleaseParams(tolerated_loss=0.9, min_frauds=1, accuracy_drop=0.95),
     simulation=SimulationParams(
         n_customers=300,
         n_terminals=600,

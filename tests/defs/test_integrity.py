@@ -1,6 +1,6 @@
 """Bytes that rotted are found, by a watch or by whoever reads them, and come back from a replica or are made again."""
 
-from datetime import date
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import dagster as dg
@@ -118,3 +118,15 @@ def test_a_damaged_model_is_noted_by_the_scores_that_went_on_without_it_and_all_
     world.drive(12)
     assert world.hash() == before
     assert world.list_repairs() == set()
+
+
+@pytest.mark.parametrize(("sensor", "table"), [("drift_detected", "drift"), ("accuracy_dropped", "model_health")])
+def test_a_damaged_table_is_noted_by_the_sensor_that_reads_it_and_stops_it_not(
+    copy_world: CopyWorld, sensor: str, table: str
+) -> None:
+    world = copy_world()
+    world.clock.now = datetime.combine(LAST + DAY, time(12), UTC)
+    (path,) = (world.root / "lake" / table / f"date={LAST}").iterdir()
+    damage(path)
+    assert world.tick(sensor) == []
+    assert list(world.stores.damage.load()) == [Key(table, LAST)]

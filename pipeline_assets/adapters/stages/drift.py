@@ -1,5 +1,6 @@
 """The training reference of each model, and how far each day lies from the newest one."""
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -8,6 +9,7 @@ from typing import Any, Final
 
 import polars as pl
 
+from pipeline_assets.adapters.lake import PartitionCorruptError
 from pipeline_assets.adapters.models import name_version
 from pipeline_assets.adapters.serving import ServedModels
 from pipeline_assets.adapters.stages.made import Made, chunk_days, describe
@@ -129,11 +131,12 @@ def find_drift(stores: Stores, day: date) -> Finding:
 
 
 def read_latest_verdicts(stores: Stores, n_days: int) -> dict[date, Verdicts]:
-    """What the last ``n_days`` tables say of each subject, by day."""
-    view = View(stores)
-    days = view.present(DRIFT.name)[-n_days:]
-    parts = view.read(DRIFT, days, with_date=True).partition_by("date", as_dict=True, include_key=False)
-    return {day: read_verdicts(parts.get((day,), DRIFT.empty())) for day in days}
+    """What the last ``n_days`` tables say of each subject, by day; a damaged one says nothing until it is healed."""
+    view, verdicts = View(stores), {}
+    for day in view.present(DRIFT.name)[-n_days:]:
+        with contextlib.suppress(PartitionCorruptError):  # the view has noted it
+            verdicts[day] = read_verdicts(view.read(DRIFT, [day]))
+    return verdicts
 
 
 def _measure_days(

@@ -130,9 +130,13 @@ def _find_failure(now: Signals, params: ReleaseParams) -> str | None:
         return "it did not answer in time"
     if n and now.get("n_invalid", 0) > params.max_invalid_share * n:
         return f"{now['n_invalid']:.0f} of {n:.0f} scores were no probabilities"
-    if n >= _MIN_PAYMENTS and max(_list_bins(now).values(), default=0.0) == n:
-        return f"it says the same of all {n:.0f} payments"
     return None
+
+
+def says_the_same(signals: Signals) -> bool:
+    """Whether a model says the same of every payment; of a few payments it may well do so."""
+    n = signals.get("n_payments", 0)
+    return n >= _MIN_PAYMENTS and max(_list_bins(signals).values(), default=0.0) == n
 
 
 def _find_oddity(now: Signals, expected: Signals, params: ReleaseParams) -> str | None:
@@ -140,6 +144,8 @@ def _find_oddity(now: Signals, expected: Signals, params: ReleaseParams) -> str 
     n = now.get("n_payments", 0)
     if not n or not expected["n_payments"]:
         return None
+    if says_the_same(now) and not says_the_same(expected):  # else it is the inputs, not the model
+        return f"it says the same of all {n:.0f} payments"
     flagged, should = now.get("flagged_share", 0) * n, expected["flagged_share"] * n
     if max(flagged, should) >= params.min_flagged and not (
         should / params.max_flagged_ratio <= flagged <= should * params.max_flagged_ratio

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Final
 
-from pipeline_assets.core.release.evidence import Gains, Health, find_break
+from pipeline_assets.core.release.evidence import Gains, Health, find_break, says_the_same
 from pipeline_assets.core.release.params import ReleaseParams
 from pipeline_assets.core.release.states import State, Transition
 
@@ -57,9 +57,10 @@ class Situation:
 
     def _is_unfit(self, model: str) -> bool:
         signals = self.health.find(self.yesterday, model)
-        return signals is None or (
-            signals.get("n_payments", 0) > 0 and find_break(signals, (), self.params) is not None
-        )
+        if signals is None:
+            return True
+        is_broken = find_break(signals, (), self.params) is not None or says_the_same(signals)
+        return signals.get("n_payments", 0) > 0 and is_broken
 
 
 @dataclass(frozen=True)

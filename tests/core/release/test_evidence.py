@@ -152,14 +152,20 @@ def test_what_says_as_much_as_usual_is_not_broken(kind: str) -> None:
     assert find_break(make_signals(kind), [WELL], PARAMS) is None
 
 
-@pytest.mark.parametrize("kind", ["flags", "moved", "well"])
+@pytest.mark.parametrize("kind", ["flags", "moved", "constant", "well"])
 @pytest.mark.parametrize("usual", [[], [make_signals("empty")]])
 def test_where_nothing_is_known_of_what_is_usual_only_what_is_wrong_by_itself_is_broken(
     kind: str, usual: list[dict[str, float]]
 ) -> None:
     assert find_break(make_signals(kind), usual, PARAMS) is None
-    for broken in ("invalid", "timed_out", "constant"):
+    for broken in ("invalid", "timed_out"):
         assert find_break(make_signals(broken), usual, PARAMS) is not None
+
+
+def test_where_the_others_say_the_same_of_everybody_too_it_is_the_inputs_and_not_the_model() -> None:
+    same = make_signals("constant")
+    assert find_break(same, [same], PARAMS) is None
+    assert find_break(same, [WELL], PARAMS) is not None
 
 
 def test_a_model_that_flags_hardly_anything_any_more_is_broken_too() -> None:
