@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from pipeline_assets.contracts.vocabularies import ReleaseAction
-from pipeline_assets.core.release.evidence import Gains, compare_days, find_break
+from pipeline_assets.core.release.evidence import Gains, compare_days, find_break, says_the_same
 from pipeline_assets.core.release.situation import DAY, Metrics, Proposal, Situation, summarise_gains
 from pipeline_assets.core.release.states import Transition
 
@@ -31,15 +31,17 @@ def watch_absence(at: Situation) -> Iterator[Proposal]:
         return
     away = (at.day - since).days
     days = [at.yesterday - back * DAY for back in range(params.recovery_days)]
-    seen = [day for day in days if (at.health.find(day, champion) or {}).get("n_payments")]
-    problems = [why for day in seen if (why := _find_leading_problem(at, day)[0])]
+    found = {day: at.health.find(day, champion) or {} for day in days}
+    seen = [day for day, signals in found.items() if signals.get("n_payments") and not says_the_same(signals)]
+    problems = [why for day in seen if (why := _find_leading_problem(at, day, needs_witness=False)[0])]
     gains = _find_recent_gains(at, champion, state.backup, at.yesterday) if state.backup else None
     lost = gains is not None and not gains.mean >= -params.tolerated_loss
     latest = at.health.find(at.yesterday, champion) or {}
     known = {"n_days_away": float(away), "n_days_seen": float(len(seen))}
     known |= {name: latest[name] for name in _LEADING if name in latest}
     evidence = {champion: {**known, **(summarise_gains(gains) if gains else {})}}
-    if away >= params.recovery_days and len(seen) == len(days) and not problems and not lost:
+    is_well = len(seen) == len(days) and not problems and not lost and champion in at.fit
+    if away >= params.recovery_days and is_well:
         yield Proposal(
             Transition(ReleaseAction.FAIL_BACK, champion), f"{champion} was well on {len(days)} days", evidence
         )
@@ -65,7 +67,7 @@ def find_champion_problem(at: Situation, day: date) -> tuple[str | None, Mapping
     """
     champion, backup = at.state.champion, at.state.backup
     assert champion is not None
-    why, evidence = _find_leading_problem(at, day)
+    why, evidence = _find_leading_problem(at, day, needs_witness=True)
     if why:
         return why, evidence
     drop = find_accuracy_drop(at, champion, backup, day) if backup else None
@@ -74,7 +76,7 @@ def find_champion_problem(at: Situation, day: date) -> tuple[str | None, Mapping
     return f"{champion}: {drop.reason}", {champion: summarise_gains(drop.gains)}
 
 
-def _find_leading_problem(at: Situation, day: date) -> tuple[str | None, Mapping[str, Metrics]]:
+def _find_leading_problem(at: Situation, day: date, *, needs_witness: bool) -> tuple[str | None, Mapping[str, Metrics]]:
     champion, params = at.state.champion, at.params
     assert champion is not None
     now = at.health.find(day, champion)
@@ -88,8 +90,11 @@ def _find_leading_problem(at: Situation, day: date) -> tuple[str | None, Mapping
         usual = at.health.list_back(champion, last_usual, params.usual_days)
         beside = at.health.find(day, at.state.backup)
         why = find_break(now, usual, params)
-        if why and beside is not None and find_break(now, [beside], params) is None:
-            return None, {}  # the backup says the same of these payments: it is the world that has changed
+        # What is only odd needs a witness: where the backup says the same of these payments, it is the world that has
+        # changed, or a feature that is missing; where there is none, nobody can tell.
+        is_of_the_world = needs_witness if beside is None else find_break(now, [beside], params) is None
+        if is_of_the_world:
+            return None, {}
     evidence = {champion: {name: now[name] for name in _LEADING if name in now}}
     return (f"{champion} on {day}: {why}", evidence) if why else (None, {})
 

@@ -5,7 +5,7 @@ from datetime import date
 
 from pipeline_assets.contracts.vocabularies import ReleaseAction
 from pipeline_assets.core.release.champion import find_accuracy_drop
-from pipeline_assets.core.release.evidence import Gains, compare_days, find_break
+from pipeline_assets.core.release.evidence import Gains, compare_days, find_break, says_the_same
 from pipeline_assets.core.release.sequential import Judgement, Verdict, judge_gain
 from pipeline_assets.core.release.situation import DAY, Metrics, Proposal, Situation, summarise_gains
 from pipeline_assets.core.release.states import Transition
@@ -87,7 +87,7 @@ def _find_next_step(
 def _was_seen(at: Situation, day: date, model: str) -> bool:
     """Whether there is evidence of a day: payments that both the model and the champion were seen to score."""
     signals = (at.health.find(day, one) for one in (model, at.state.champion))
-    return all(one is not None and one.get("n_payments", 0) > 0 for one in signals)
+    return all(one is not None and one.get("n_payments", 0) > 0 and not says_the_same(one) for one in signals)
 
 
 def _find_challenger_break(at: Situation, model: str, champion: str) -> str | None:

@@ -218,10 +218,19 @@ def test_a_champion_that_breaks_again_has_to_be_well_for_as_long_again(kind: str
 
 @pytest.mark.parametrize("kind", ["flags", "moved"])
 def test_days_on_which_it_was_broken_never_become_what_is_usual(kind: str) -> None:
-    """Of few days before, and a backup that knows nothing of these payments."""
+    """Of few days before, and a backup that knows nothing of the payments after the first of them."""
     kinds = {**stay_well(TODAY - 2 * DAY, 2, "a"), **{TODAY + n * DAY: {"a": kind} for n in range(PARAMS.give_up_days)}}
-    log = live(kinds, TODAY + DAY, PARAMS.give_up_days - 1, [make_entry(TODAY, "a")])[1:]
+    kinds[TODAY] = {"a": kind, "b": "well"}
+    log = live(kinds, TODAY + DAY, PARAMS.give_up_days - 1, [make_entry(TODAY, "a", "b")])[1:]
     assert [entry.action for entry in log] == [ReleaseAction.FAIL_OVER, *[ReleaseAction.HOLD] * (len(log) - 1)]
+
+
+@pytest.mark.parametrize("kind", ["flags", "moved", "constant"])
+def test_what_is_only_odd_is_no_reason_to_fail_over_where_nobody_can_tell_whether_it_is_the_world(kind: str) -> None:
+    kinds = {**stay_well(TODAY - 9 * DAY, 9, "a"), TODAY: {"a": kind}}
+    assert decide(kinds, TODAY + DAY, make_entry(TODAY, "a")).action is ReleaseAction.HOLD
+    kinds[TODAY] = {"a": kind, "b": "well"}
+    assert decide(kinds, TODAY + DAY, make_entry(TODAY, "a", "b")).action is ReleaseAction.FAIL_OVER
 
 
 def test_a_champion_that_cannot_be_asked_is_no_reason_to_fail_over_and_none_to_come_back() -> None:
