@@ -1,12 +1,12 @@
 """Plots as PNG bytes: pure, the same numbers always give the same bytes on the same machine."""
 
-import io
 from collections.abc import Mapping
 from typing import Final
 
 import polars as pl
 
 from pipeline_assets.core.evaluation import Evaluation
+from pipeline_assets.core.figures import make_figure, to_png
 
 _SHOWN: Final = {
     "average_precision": "average precision",
@@ -21,11 +21,7 @@ def plot_precision_recall(evaluations: Mapping[str, Evaluation]) -> bytes:
     Args:
         evaluations: By the name that stands in the legend.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6, 4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)  # never pyplot, which keeps figures for the life of the process
+    figure = make_figure(6, 4)
     axes = figure.add_subplot(
         xlabel="recall: share of frauds found", ylabel="precision: frauds among those flagged", xlim=(0, 1), ylim=(0, 1)
     )
@@ -35,9 +31,7 @@ def plot_precision_recall(evaluations: Mapping[str, Evaluation]) -> bytes:
     if evaluations:
         axes.legend(title="average precision")
     axes.grid(alpha=0.3)
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    return to_png(figure)
 
 
 def plot_performance(by_day: pl.DataFrame) -> bytes:
@@ -46,17 +40,11 @@ def plot_performance(by_day: pl.DataFrame) -> bytes:
     Args:
         by_day: ``date`` and metrics, as :func:`pipeline_assets.core.metrics.list_by_day` gives them.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 4), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(8, 4)
     axes = figure.add_subplot(ylim=(0, 1.02), ylabel="share, on mature labels")
     for metric, label in _SHOWN.items():
         axes.plot(by_day["date"].to_list(), by_day[metric].to_list(), label=label)
     axes.legend(loc="lower left")
     axes.grid(alpha=0.3)
     figure.autofmt_xdate()
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    return to_png(figure)

@@ -1,15 +1,15 @@
 """Drift as pictures: how far everything lies from its reference, and what the worst of it looked like before."""
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
 from pipeline_assets.core.drift.bins import Counts, Floats
 from pipeline_assets.core.drift.measure import Comparison
 from pipeline_assets.core.drift.reference import SubjectReference
+from pipeline_assets.core.figures import make_figure, to_png
 
 _NOW: Final = "tab:orange"
 _REFERENCE: Final = "tab:blue"
@@ -49,7 +49,7 @@ def list_bins(one: SubjectReference, rows: Counts) -> Bins:
 def plot_distances(compared: Sequence[Comparison]) -> bytes:
     """The distance of each subject of which there is evidence, with its threshold, the worst on top, as PNG."""
     known = sorted((one for one in compared if one.distance is not None), key=lambda one: (-one.strain, one.subject))
-    figure = _make_figure(7, 1.2 + 0.22 * len(known))
+    figure = make_figure(7, 1.2 + 0.22 * len(known))
     axes = figure.add_subplot(xlabel="distance from the training reference, in standard deviations")
     colours = [_DRIFTED if one.is_drifted else _REFERENCE for one in known]
     axes.barh(range(len(known)), [one.distance for one in known], color=colours, height=0.6)
@@ -59,12 +59,12 @@ def plot_distances(compared: Sequence[Comparison]) -> bytes:
     axes.invert_yaxis()
     axes.legend(loc="lower right")
     axes.grid(axis="x", alpha=0.3)
-    return _render(figure)
+    return to_png(figure)
 
 
 def plot_bins(bins: Mapping[str, Bins]) -> bytes:
     """The shares of rows by bin, of the reference and of the window side by side, a panel for each subject, as PNG."""
-    figure = _make_figure(9, 2.3 * max(1, (len(bins) + 1) // 2))
+    figure = make_figure(9, 2.3 * max(1, (len(bins) + 1) // 2))
     for number, (subject, one) in enumerate(bins.items()):
         axes = figure.add_subplot((len(bins) + 1) // 2, 2, number + 1)
         places = np.arange(len(one.names))
@@ -77,19 +77,4 @@ def plot_bins(bins: Mapping[str, Bins]) -> bytes:
         axes.grid(axis="y", alpha=0.3)
         if number == 0:
             axes.legend(fontsize=7)
-    return _render(figure)
-
-
-def _make_figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)  # never pyplot, which keeps figures for the life of the process
-    return figure
-
-
-def _render(figure: Any) -> bytes:
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    return to_png(figure)

@@ -1,6 +1,5 @@
 """The release as a picture: who decided for whom, and how precise each model was on mature labels."""
 
-import io
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 from pipeline_assets.contracts.features import LABEL_DELAY_DAYS
 from pipeline_assets.contracts.vocabularies import ReleaseAction, Rung
+from pipeline_assets.core.figures import make_figure, to_png
 from pipeline_assets.core.release.entries import ReleaseEntry, find_entry_in_force
 from pipeline_assets.core.release.evidence import Health
 from pipeline_assets.core.release.states import State, read_state
@@ -23,11 +23,7 @@ def plot_release(entries: Sequence[ReleaseEntry], health: Health, first: date, l
     Above, each model's share of the customers, with what was decided; below, its average precision on the payments of
     a day, mean of seven days, by the day of the payments.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(9, 6)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
     in_force = [find_entry_in_force(entries, datetime.combine(day, datetime.max.time(), UTC)) for day in days]
@@ -43,9 +39,7 @@ def plot_release(entries: Sequence[ReleaseEntry], health: Health, first: date, l
     if models:
         figure.legend(*_list_handles(colours), loc="outside right upper", fontsize=7)
     figure.autofmt_xdate()
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    return to_png(figure)
 
 
 def _share_by_model(state: State) -> dict[str, float]:

@@ -1,11 +1,12 @@
 """Both arms of a rehearsal as a picture."""
 
-import io
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
 import polars as pl
+
+from pipeline_assets.core.figures import make_figure, to_png
 
 _CENTS: Final = 100  # of the currency's major unit
 _COLOURS: Final = {"protected": "C0", "unprotected": "C3"}
@@ -18,11 +19,7 @@ def plot_arms(weeks: Mapping[str, pl.DataFrame], events: Sequence[tuple[date, st
         weeks: By arm, the columns of ``measure_weeks``.
         events: What happened when, by name.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6), dpi=100, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = make_figure(9, 6)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for arm, frame in weeks.items():
         upper.plot(frame["week"], frame["average_precision"], color=_COLOURS[arm], label=arm)
@@ -39,6 +36,4 @@ def plot_arms(weeks: Mapping[str, pl.DataFrame], events: Sequence[tuple[date, st
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     figure.autofmt_xdate()
-    target = io.BytesIO()
-    figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()
+    return to_png(figure)
