@@ -20,6 +20,7 @@ from pipeline_assets.adapters.snapshot_index import Scan, Source, load_index, sa
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.core.failures import FailureKind, classify_failure
 from pipeline_assets.core.lineage.snapshots import (
+    LogHead,
     Snapshot,
     SnapshotError,
     group_files,
@@ -85,8 +86,22 @@ class Snapshots:
         self._remotes = list(remotes)
         self._trees: dict[str, dict[str, str]] = {}
 
-    def take(self, run_id: str, revision: str, parameters: bytes, now: datetime) -> Taken:
+    def take(
+        self,
+        run_id: str,
+        revision: str,
+        parameters: bytes,
+        now: datetime,
+        heads: Mapping[str, LogHead] | None = None,
+    ) -> Taken:
         """Keep the data root as it is; one at a time, whoever comes meanwhile waits and takes the next one.
+
+        Args:
+            run_id: The run that takes it.
+            revision: The code that runs.
+            parameters: Bytes of the parameters file.
+            now: The moment.
+            heads: How far each append-only log reaches, by its folder below the data root.
 
         Raises:
             RemotesUnreachableError: No remote took the bytes; nothing was taken, and taking it again is right.
@@ -103,6 +118,7 @@ class Snapshots:
                 parameters=hash_bytes(parameters),
                 trees=state.trees,
                 n_files=len(state.found.index.files),
+                heads=dict(heads or {}),
             )
             self._root.write(_name(snapshot.sequence), snapshot.to_bytes())
             save_index(self._root, state.found.index)

@@ -42,6 +42,19 @@ class SnapshotParams:
 
 
 @validated(frozen=True, config=_STRICT)
+class LogHead:
+    """How far an append-only log reached: what proves its end, as each of its entries proves the one before.
+
+    Attributes:
+        n_entries: Number of entries.
+        md5: Hash of the bytes of the last one; empty where there is none.
+    """
+
+    n_entries: Annotated[int, Field(ge=0)]
+    md5: str
+
+
+@validated(frozen=True, config=_STRICT)
 class Snapshot:
     """One state of the data root.
 
@@ -54,6 +67,7 @@ class Snapshot:
         trees: Hash of each tree, by its folder below the data root.
         n_files: Files in all trees.
         kept_because: Why a person keeps it for good; empty where nobody does.
+        heads: How far each append-only log reached, by its folder below the data root.
     """
 
     sequence: Annotated[int, Field(ge=0)]
@@ -64,6 +78,7 @@ class Snapshot:
     trees: dict[str, str]
     n_files: int
     kept_because: str = ""
+    heads: dict[str, LogHead] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
