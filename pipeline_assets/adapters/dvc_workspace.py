@@ -5,6 +5,9 @@ an object store, or in a workspace without ``dvc.lock`` where nobody uses DVC, h
 """
 
 import logging
+import os
+import shutil
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -15,6 +18,7 @@ from pipeline_assets.core.lineage.stages import LAND, STAGES, list_folders
 _LOG: Final = logging.getLogger(__name__)
 _DECLARED: Final = "dvc.yaml"
 _LOCK: Final = "dvc.lock"  # written by the first dvc repro
+_GIT_SECONDS: Final = 30.0  # a remote of git that does not answer within that is not reachable
 
 
 def find_workspace(root: Storage) -> Path | None:
@@ -76,3 +80,72 @@ def list_committed(root: Storage) -> frozenset[str]:
     with Repo(str(workspace)) as repo:
         used = repo.used_objs(all_branches=True, all_tags=True, all_commits=True, all_experiments=True)
     return frozenset(found.value for objects in used.values() for found in objects)
+
+
+def list_dvc_remotes(root: Storage) -> frozenset[str]:
+    """Return the remotes of the DVC repository around the data root, each as :func:`name_place` names it."""
+    repository = _find_repository(root)
+    if repository is None:
+        return frozenset()
+    from dvc.config import Config
+
+    remotes = Config(dvc_dir=str(repository / ".dvc"), validate=False).get("remote", {})  # with absolute folders
+    return frozenset(name_place(str(one["url"])) for one in remotes.values() if one.get("url"))
+
+
+def name_place(url: str) -> str:
+    """Name a folder or a URL in one way, however it is written."""
+    return url.rstrip("/") if "://" in url else str(Path(url).resolve())
+
+
+def find_unknown_commits(root: Storage) -> str:
+    """Say which commits may name objects of DVC's remotes without being known here; empty where all are known.
+
+    The branches and tags of each remote of git are asked for: what was not fetched cannot be read.
+    """
+    repository = _find_repository(root)
+    if repository is None:
+        return ""
+    for name in _git(repository, "remote").split():
+        try:
+            listed = _git(repository, "ls-remote", "--heads", "--tags", name)
+        except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+            said = str(error.stderr or error).strip().splitlines()
+            return (
+                f"git cannot ask {name} for its branches ({said[-1] if said else 'no answer'}), which may name objects"
+            )
+        references = [line.split("\t") for line in listed.splitlines()]
+        unknown = [reference for commit, reference in references if not _knows(repository, commit)]
+        if unknown:
+            return (
+                f"{len(unknown)} branches or tags of {name} are not fetched, the first is {unknown[0]}: what they name "
+                f"is not known; run: git fetch --tags {name}"
+            )
+    return ""
+
+
+def _find_repository(root: Storage) -> Path | None:
+    """The folder with the DVC repository around a local data root; None where there is none."""
+    if "://" in root.root:
+        return None
+    return next((folder for folder in Path(root.root).parents if (folder / ".dvc").is_dir()), None)
+
+
+def _knows(repository: Path, commit: str) -> bool:
+    try:
+        _git(repository, "cat-file", "-e", commit)
+    except subprocess.CalledProcessError:
+        return False
+    return True
+
+
+def _git(repository: Path, *arguments: str) -> str:
+    """What git says; nothing where the folder is none of git's, or git is not installed."""
+    if shutil.which("git") is None or not any((one / ".git").exists() for one in (repository, *repository.parents)):
+        return ""
+    environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
+    done = subprocess.run(
+        ["git", "-C", str(repository), *arguments],  # noqa: S607 - the git of the user
+        capture_output=True, text=True, check=True, timeout=_GIT_SECONDS, env=environment,
+    )  # fmt: skip
+    return done.stdout

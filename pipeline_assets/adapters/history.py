@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from pipeline_assets.adapters.snapshots import ObjectLostError, Snapshots
+from pipeline_assets.adapters.objects import ObjectLostError
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.core.ingestion import digest_hashes
 from pipeline_assets.core.lineage.recipes import LANDING
 from pipeline_assets.core.lineage.records import Key, Record, read_record

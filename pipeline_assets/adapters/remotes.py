@@ -5,8 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline_assets.adapters.objects import ObjectLostError
 from pipeline_assets.adapters.replica import Replica
-from pipeline_assets.adapters.snapshots import ObjectLostError, Snapshots
+from pipeline_assets.adapters.snapshot_index import belongs_to_snapshots
+from pipeline_assets.adapters.snapshots import Snapshots
+from pipeline_assets.core.lineage.dvc_trees import SnapshotError
+from pipeline_assets.core.lineage.snapshots import UNNAMED, find_broken_links
 
 _THREADS: Final = 8
 
@@ -27,21 +31,14 @@ class Flaw:
 
 
 def mend_remotes(snapshots: Snapshots, remotes: Sequence[Replica]) -> Iterator[Flaw]:
-    """Read every object that some snapshot names in every remote, and mend what is lacking or damaged.
+    """Read every object that a snapshot of the data root names in every remote, and mend what is lacking or damaged.
 
     All bytes of all remotes are read: minutes for a large lake, as a watch over rot needs it once in a while.
     """
-    named: set[str] = set()
-    for snapshot in snapshots.list():
-        named |= {snapshot.parameters, *snapshot.trees.values()}
-        for folder in snapshot.trees:
-            try:
-                named |= set(snapshots.list_files(snapshot, [folder]).values())
-            except ObjectLostError:
-                continue  # its tree is among what is looked at
+    listed = snapshots.list()
+    wanted = sorted(snapshots.objects.list_named(listed, is_lenient=True))
     for remote in remotes:
         with ThreadPoolExecutor(_THREADS) as pool:
-            wanted = sorted(named)
             found = zip(wanted, pool.map(lambda md5, at=remote: at.find(md5) is not None, wanted), strict=True)
             flawed = [md5 for md5, is_whole in found if not is_whole]
         for md5 in flawed:
@@ -51,3 +48,31 @@ def mend_remotes(snapshots: Snapshots, remotes: Sequence[Replica]) -> Iterator[F
                 yield Flaw(remote.root, md5, is_mended=False)
             else:
                 yield Flaw(remote.root, md5, is_mended=True)
+
+
+def find_forgeries(snapshots: Snapshots) -> Iterator[str]:
+    """Name what is not as it was written: manifests on which the data root and a remote differ, links, paths.
+
+    Each manifest names the hash of the one before, so that the past cannot be changed without all that came after it.
+    """
+    root, listed = snapshots.roots.find(), snapshots.list()
+    yield from find_broken_links(listed)
+    by_number = {one.sequence: one for one in listed}
+    for catalog in snapshots.catalogs:
+        for number in catalog.list_numbers(root) if root is not None else ():
+            try:
+                found = catalog.read(root or UNNAMED, number)
+            except SnapshotError as error:
+                yield str(error)
+                continue
+            if number in by_number and found != by_number[number]:
+                yield f"{catalog.root}: snapshot {number} is not as the data root has it: one of the two was changed"
+    for folder, tree in sorted({one for snapshot in listed for one in snapshot.trees.items()}):
+        try:
+            foreign = [path for path in snapshots.objects.read_tree(folder, tree) if not belongs_to_snapshots(path)]
+        except ObjectLostError:
+            continue  # it is among the objects that are lost
+        except SnapshotError as error:
+            yield f"tree {tree}: {error}"
+        else:
+            yield from (f"tree {tree} names {path!r}, which is no data of a pipeline" for path in foreign[:1])

@@ -4,9 +4,10 @@ Layout: ``files/md5/<first two digits>/<the others>``, which is that of a DVC re
 """
 
 import hashlib
+from collections.abc import Iterable
 from typing import Final
 
-from pipeline_assets.adapters.storage import Storage, open_storage, within
+from pipeline_assets.adapters.storage import ObjectStatus, Storage, open_storage, within
 
 _FOLDER: Final = "files/md5"
 _DIRECTORY: Final = ".dir"
@@ -43,13 +44,16 @@ class Replica:
         self.storage.write(_path(md5), content)
         return md5
 
-    def list_objects(self) -> set[str]:
-        """The names of all copies."""
-        return {"".join(path.split("/")[-2:]) for path in self.storage.list(_FOLDER)}
+    def stat(self, md5: str) -> ObjectStatus | None:
+        """Return size and age of a copy; None where there is none."""
+        try:
+            return self.storage.stat(_path(md5))
+        except FileNotFoundError:
+            return None
 
-    def remove(self, md5: str) -> None:
-        """Remove a copy; silently where there is none."""
-        self.storage.delete(_path(md5))
+    def remove(self, md5s: Iterable[str]) -> None:
+        """Remove copies; silently where there are none."""
+        self.storage.delete_all(_path(md5) for md5 in md5s)
 
 
 def open_replicas(root: Storage, names: tuple[str, ...]) -> list[Replica]:

@@ -11,8 +11,9 @@ from typing import Final
 
 from pipeline_assets.adapters.history import History
 from pipeline_assets.adapters.lineage import LineageError, open_sources, resolve
+from pipeline_assets.adapters.objects import ObjectLostError
 from pipeline_assets.adapters.replica import hash_bytes
-from pipeline_assets.adapters.snapshots import ObjectLostError, Snapshots
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import Storage, open_storage
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.adapters.worktree import PROGRAM

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from pipeline_assets.adapters.replica import hash_bytes
+from pipeline_assets.adapters.snapshot_index import belongs_to_snapshots
 from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import Storage
-from pipeline_assets.core.lineage.snapshots import TOP, Snapshot, SnapshotError
+from pipeline_assets.core.lineage.dvc_trees import TOP, SnapshotError
+from pipeline_assets.core.lineage.snapshots import Snapshot
 
 _LANDING: Final = "landing/"
 _RECORDS: Final = "records/"
@@ -56,9 +58,11 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
 
     Raises:
         ObjectLostError: No remote has some of the bytes; nothing was changed.
+        SnapshotError: The snapshot names files that are none of a data root's; nothing was changed.
     """
     folders = list(folders)
     wanted = snapshots.list_files(snapshot, folders)
+    _require_kept(snapshot, wanted)
     there = [path for folder in folders if folder != TOP for path in root.list(folder) if _PASSING not in path]
     there += [path for path in wanted if "/" not in path and root.exists(path)]
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -68,7 +72,7 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
             for path, md5 in wanted.items()
             if found.get(path) != md5 and not (path.startswith(_LANDING) and path in found)
         }
-        snapshots.require(lacking.values())
+        snapshots.objects.require(lacking.values())
         surplus = sorted(path for path in found if path not in wanted and not path.startswith(_LANDING))
         partitions: dict[str, list[str]] = {}
         for path in [*lacking, *surplus]:
@@ -85,6 +89,16 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
         list(pool.map(change, partitions.values()))
     n_same = len([path for path, md5 in wanted.items() if found.get(path) == md5])
     return Restored(lacking, tuple(surplus), n_same)
+
+
+def _require_kept(snapshot: Snapshot, paths: Iterable[str]) -> None:
+    """Refuse what no snapshot of a pipeline holds: a manifest that somebody else wrote replaces no settings."""
+    foreign = sorted(path for path in paths if not belongs_to_snapshots(path))
+    if foreign:
+        raise SnapshotError(
+            f"snapshot {snapshot.sequence} names {len(foreign)} files that are no data of a pipeline, the first is "
+            f"{foreign[0]!r}; nothing was brought back; see: pipeline-assets snapshot verify"
+        )
 
 
 def _find_partition(path: str) -> str:

@@ -22,6 +22,7 @@ from pipeline_assets.core.lineage.records import RecordError, read_record
 _LOG: Final = logging.getLogger(__name__)
 _PATH: Final = "snapshots/index.json"
 _RECORDS: Final = "records"
+_RECORDED: Final = ("lake",)  # folders of which only recorded files are kept
 _NEVER_CHANGED: Final = ("models", "release")  # folders in which a file that has other bytes than before is damaged
 _ALONE: Final = (LANDING, *_NEVER_CHANGED, "holds", "reports")
 _WORLD: Final = "world.json"  # which world was simulated, and from which day on
@@ -116,6 +117,12 @@ class Source:
         except (KeyError, FileNotFoundError):
             return None
         return content if hash_bytes(content) == md5 else None
+
+
+def belongs_to_snapshots(path: str) -> bool:
+    """Tell whether a file of this path can be part of a snapshot at all."""
+    folder, _, rest = path.partition("/")
+    return path == _WORLD or bool(rest and folder in (_RECORDS, *_RECORDED, *_ALONE))
 
 
 def _is_kept(path: str) -> bool:

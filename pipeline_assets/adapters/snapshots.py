@@ -1,80 +1,39 @@
 """Snapshots of a data root: objects in the remotes, and one manifest after another that says which of them were where.
 
-Layout below the data root: ``snapshots/entries/<number>.json``, and ``snapshots/index.json``, which only saves work.
-In each remote: the objects where a DVC remote has them, and ``snapshots/<number>.json``, written after the last object
-of its snapshot: what a remote names, it holds. Killed at any point, the next snapshot completes what is lacking.
+Layout below the data root: ``snapshots/entries/<number>.json``, ``snapshots/root.json`` (its id), and
+``snapshots/index.json``, which only saves work. What a remote holds beside the objects is in ``catalog.py``. Killed at
+any point, the next snapshot completes what is lacking.
 """
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import datetime
-from functools import partial
 from typing import Final
 
+from pipeline_assets.adapters.catalog import Catalog
+from pipeline_assets.adapters.objects import Objects
 from pipeline_assets.adapters.replica import Replica, hash_bytes
-from pipeline_assets.adapters.snapshot_index import Scan, Source, load_index, save_index, scan
-from pipeline_assets.adapters.storage import Storage
-from pipeline_assets.core.failures import FailureKind, classify_failure
-from pipeline_assets.core.lineage.snapshots import (
-    LogHead,
-    Snapshot,
-    SnapshotError,
-    group_files,
-    hash_tree,
-    make_tree,
-    read_snapshot,
-    read_tree,
+from pipeline_assets.adapters.replication import (
+    Behind,
+    RemotesUnreachableError,
+    ReplacedMeanwhileError,
+    Replication,
+    State,
+    Taken,
+    noting,
 )
+from pipeline_assets.adapters.root_identity import Roots, draw_card, load_card, save_card
+from pipeline_assets.adapters.snapshot_index import Source, load_index, save_index, scan
+from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.core.lineage.dvc_trees import SnapshotError, group_files, hash_tree, make_tree
+from pipeline_assets.core.lineage.snapshots import UNNAMED, LogHead, RootCard, Snapshot, read_snapshot, relabel
 
 _LOG: Final = logging.getLogger(__name__)
 _ENTRIES: Final = "snapshots/entries"
 _LOCK: Final = "snapshots/lock"
 _ATTEMPTS: Final = 3  # to keep the data root while others write into it
-_THREADS: Final = 8  # writers wait for the disk, not for the processor
-
-
-class RemotesUnreachableError(ConnectionError):
-    """No remote can be written to, so that nothing would be kept."""
-
-
-class ReplacedMeanwhileError(BlockingIOError):
-    """A file was replaced after it was looked at and before its bytes were kept."""
-
-
-class ObjectLostError(SnapshotError):
-    """No remote has some bytes any more."""
-
-
-@dataclass
-class Taken:
-    """A snapshot that was taken.
-
-    Attributes:
-        snapshot: The snapshot.
-        n_new: Objects that it brought.
-        behind: Remotes that do not have all of it, and why.
-        unsettled: Files that were being written, or are not as recorded: as they were in the snapshot before.
-        lost: Earlier snapshots whose bytes no remote has any more.
-    """
-
-    snapshot: Snapshot
-    n_new: int
-    behind: dict[str, str] = field(default_factory=dict)
-    unsettled: list[str] = field(default_factory=list)
-    lost: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _State:
-    """A data root at one moment: what was found, its trees by folder, and these and the parameters as objects."""
-
-    found: Scan
-    trees: dict[str, str]
-    objects: dict[str, bytes]
 
 
 class Snapshots:
@@ -82,9 +41,11 @@ class Snapshots:
 
     def __init__(self, root: Storage, remotes: Sequence[Replica]) -> None:
         """Of the data root ``root``; each of ``remotes`` gets everything."""
-        self._root = root
+        self.root = root
+        self.objects = Objects(remotes)
+        self.catalogs = [Catalog(remote) for remote in remotes]
+        self.roots = Roots(root, self.catalogs)
         self._remotes = list(remotes)
-        self._trees: dict[str, dict[str, str]] = {}
 
     def take(
         self,
@@ -106,12 +67,16 @@ class Snapshots:
         Raises:
             RemotesUnreachableError: No remote took the bytes; nothing was taken, and taking it again is right.
         """
-        with self._root.lock(_LOCK):
-            before = self.list()
-            behind: dict[str, str] = {}
-            state, n_new = self._scan_and_put(before[-1] if before else None, parameters, behind)
+        behind: Behind = {}
+        with self.root.lock(_LOCK), ExitStack() as held:
+            for remote, catalog in sorted(zip(self._remotes, self.catalogs, strict=True), key=lambda one: one[1].root):
+                with noting(remote, behind):
+                    held.enter_context(catalog.lock())
+            card, before, used = self.settle(now, behind)
+            replication = Replication(self._remotes, self.objects, card, behind)
+            state, n_new = self._scan_and_put(before[-1] if before else None, parameters, replication)
             snapshot = Snapshot(
-                sequence=before[-1].sequence + 1 if before else 0,
+                sequence=used + 1,
                 taken_at=now,
                 run_id=run_id,
                 revision=revision,
@@ -119,23 +84,60 @@ class Snapshots:
                 trees=state.trees,
                 n_files=len(state.found.index.files),
                 heads=dict(heads or {}),
+                root=card.id,
+                previous=before[-1].link if before else None,
             )
-            self._root.write(_name(snapshot.sequence), snapshot.to_bytes())
-            save_index(self._root, state.found.index)
-            taken = Taken(snapshot, n_new, behind, state.found.unsettled)
-            self._replicate([*before, snapshot], Source(self._root, state.found.index, state.objects), taken)
-            return taken
+            self.root.write(_name(snapshot.sequence), snapshot.to_bytes())
+            save_index(self.root, state.found.index)
+            source = Source(self.root, state.found.index, state.objects)
+            lost = replication.name_all([*before, snapshot], source)
+        return Taken(snapshot, n_new, behind, state.found.unsettled, lost, card.forked_from)
 
-    def list(self) -> list[Snapshot]:
-        """All snapshots in order: of the data root, and where it has lost them, of the remotes."""
-        found = {one.sequence: one for one in self._read_all(self._root, _ENTRIES)}
-        if not found:
-            for remote in self._remotes:
-                try:
-                    found |= {one.sequence: one for one in self._read_all(remote.storage, "snapshots")}
-                except OSError as error:
-                    _LOG.warning("remote %s: %s", remote.root, error)
+    def list(self) -> Sequence[Snapshot]:
+        """Return all snapshots of this data root in order; where it has lost them, from the remotes."""
+        entries = self.list_entries()
+        if entries:
+            return entries
+        found = self.roots.find()
+        return [] if found is None else self.list_of(found)
+
+    def list_everywhere(self) -> Sequence[Snapshot]:
+        """Return all snapshots of this data root in order, those too that only a remote has.
+
+        Raises:
+            SnapshotError: One is not readable, neither here nor in a remote.
+        """
+        card = load_card(self.root)
+        entries = {one.sequence: one for one in self.list_entries(is_strict=True)}
+        found = {one.sequence: one for one in self.list_of(card.id)} if card else {}
+        merged = {**found, **entries}
+        return [merged[number] for number in sorted(merged)]
+
+    def list_of(self, root: str) -> Sequence[Snapshot]:
+        """Return the snapshots of a data root in order, as the remotes name them.
+
+        Raises:
+            SnapshotError: One is not readable.
+        """
+        found: dict[int, Snapshot] = {}
+        for catalog in self.catalogs:
+            try:
+                found |= {one.sequence: one for one in catalog.read_all(root)}
+            except OSError as error:
+                _LOG.warning("remote %s: %s", catalog.root, error)
         return [found[number] for number in sorted(found)]
+
+    def adopt(self, root: str, now: datetime) -> bool:
+        """Let a data root that has lost its id go on as ``root``, with its snapshots; False where it has an id."""
+        if load_card(self.root) is not None or not root:
+            return False
+        known = next((found for catalog in self.catalogs if (found := catalog.find_card(root))), None)
+        card = known or dataclasses.replace(draw_card(self.root, now), id=root)
+        with self.root.lock(_LOCK):
+            for one in self.list_of(root):
+                self.root.write(_name(one.sequence), one.to_bytes())
+            save_card(self.root, card)
+        return True
 
     def list_files(self, snapshot: Snapshot, folders: Iterable[str] | None = None) -> dict[str, str]:
         """Hash by path of the files of a snapshot, of all folders or of some.
@@ -146,184 +148,132 @@ class Snapshots:
         chosen = snapshot.trees if folders is None else {name: snapshot.trees[name] for name in folders}
         files: dict[str, str] = {}
         for folder, tree in chosen.items():
-            files |= self._read_tree(folder, tree)
+            files |= self.objects.read_tree(folder, tree)
         return files
 
     def fetch(self, md5: str) -> bytes:
-        """Some bytes by their hash, verified.
-
-        Raises:
-            ObjectLostError: No remote has them.
-        """
-        for remote in self._remotes:
-            try:
-                content = remote.find(md5)
-            except OSError as error:
-                _LOG.warning("remote %s: %s", remote.root, error)
-                continue
-            if content is not None:
-                return content
-        remotes = ", ".join(remote.root for remote in self._remotes)
-        raise ObjectLostError(f"object {md5}: no remote has it whole; looked in {remotes}")
-
-    def require(self, md5s: Iterable[str]) -> None:
-        """Make sure that some bytes can be fetched; they are not read.
-
-        Raises:
-            ObjectLostError: No remote has some of them.
-        """
-        lacking = [md5 for md5 in set(md5s) if not any(remote.has(md5) for remote in self._remotes)]
-        if lacking:
-            raise ObjectLostError(f"{len(lacking)} objects are in no remote, the first is {min(lacking)}")
+        """Return some bytes by their hash, verified; raises ObjectLostError where no remote has them."""
+        return self.objects.fetch(md5)
 
     def keep(self, snapshot: Snapshot, because: str) -> Snapshot:
-        """Keep a snapshot for good."""
+        """Keep a snapshot for good.
+
+        Raises:
+            RemotesUnreachableError: Some remotes do not know it yet.
+        """
         kept = dataclasses.replace(snapshot, kept_because=because)
-        with self._root.lock(_LOCK):
-            self._root.write(_name(kept.sequence), kept.to_bytes())
-            for remote in self._remotes:
-                remote.storage.write(_remote_name(kept.sequence), kept.to_bytes())
+        behind: Behind = {}
+        with self.root.lock(_LOCK):
+            self.root.write(_name(kept.sequence), kept.to_bytes())
+            for remote, catalog in zip(self._remotes, self.catalogs, strict=True):
+                with noting(remote, behind):
+                    catalog.replace(kept)
+        if behind:
+            raise RemotesUnreachableError(
+                f"it is kept here, but not known to {behind}; keep it again when they are back"
+            )
         return kept
 
-    def remove(self, dropped: Iterable[Snapshot], needed: Iterable[str]) -> int:
-        """Remove snapshots, then from each remote all objects that neither the others nor ``needed`` name.
+    def settle(self, now: datetime, behind: Behind) -> tuple[RootCard, Sequence[Snapshot], int]:
+        """Make sure that this data root has an id of its own, and that its snapshots carry it.
 
-        The manifests go first: killed in between, the next removal finds the objects that nobody names any more.
+        A remote that knows other snapshots under this id says that another data root goes on under it: a copy, or the
+        one of which this is an older image. Then this one gets a new id, and goes on after the highest number seen.
 
         Returns:
-            How many objects were removed.
+            Who it is, its snapshots, and the highest number that was ever used; -1 where none was.
         """
-        with self._root.lock(_LOCK):
-            numbers = {one.sequence for one in dropped}
-            kept = [one for one in self.list() if one.sequence not in numbers]
-            named = set(needed)
-            for snapshot in kept:
-                named |= {snapshot.parameters, *snapshot.trees.values(), *self.list_files(snapshot).values()}
-            for number in sorted(numbers):
-                self._root.delete(_name(number))
-            n_removed = 0
-            for remote in self._remotes:
-                for number in sorted(numbers):
-                    remote.storage.delete(_remote_name(number))
-                for md5 in sorted(remote.list_objects() - named, key=_is_tree, reverse=True):
-                    remote.remove(md5)
-                    n_removed += 1
-            return n_removed
+        former, entries = load_card(self.root), self.list_entries()
+        used = entries[-1].sequence if entries else -1
+        seen: list[int] = []
+        for catalog in self.catalogs:
+            if former and catalog.root not in behind:
+                with noting(catalog, behind):
+                    seen += self.find_foreign(catalog, former.id, entries)
+        if seen and former:
+            _LOG.warning("another data root goes on as %s; this one goes on under an id of its own", former.id)
+        card = former if former and not seen else draw_card(self.root, now, former.id if former else None)
+        if any(one.root != card.id for one in entries):
+            entries = relabel(entries, card.id)
+            for one in entries:
+                self.root.write(_name(one.sequence), one.to_bytes())
+        if card != former:
+            save_card(self.root, card)
+        return card, entries, max([used, *seen])
 
-    def _scan_and_put(self, before: Snapshot | None, parameters: bytes, behind: dict[str, str]) -> tuple[_State, int]:
+    def find_foreign(self, catalog: Catalog, root: str, entries: Sequence[Snapshot]) -> Sequence[int]:
+        """Return the latest number under which a remote knows a snapshot of ``root`` that is none of ``entries``.
+
+        It stands for all: each snapshot names the one before it. Nothing is returned where there is none.
+        """
+        ours = {one.sequence: one for one in entries}
+        latest = catalog.list_numbers(root)[-1:]
+        if not latest or (latest[0] <= max(ours, default=-1) and latest[0] not in ours):
+            return []  # ours that was dropped since
+        known = ours.get(latest[0])
+        return latest if known is None or catalog.read(root, latest[0]).sha256 != known.sha256 else []
+
+    def _scan_and_put(self, before: Snapshot | None, parameters: bytes, replication: Replication) -> tuple[State, int]:
         """Look at the data root and give each remote what is new; what was found, and how many objects were new."""
         known = {before.parameters, *before.trees.values()} if before else set()
+        behind = dict(replication.behind)
         for attempt in range(_ATTEMPTS):
             state = self._look(parameters)
             lacking = {md5: content for md5, content in state.objects.items() if md5 not in known}
-            behind.clear()
+            replication.behind.clear()
+            replication.behind.update(behind)
             try:
-                return state, self._put_everywhere(state.found.fresh, lacking, behind)
+                return state, replication.put(self.root, state.found.fresh, lacking)
             except ReplacedMeanwhileError:
                 if attempt == _ATTEMPTS - 1:
                     raise
         raise AssertionError
 
-    def _look(self, parameters: bytes) -> _State:
-        found = scan(self._root, load_index(self._root))
+    def _look(self, parameters: bytes) -> State:
+        found = scan(self.root, load_index(self.root))
         objects, trees = {hash_bytes(parameters): parameters}, {}
         for folder, files in group_files(found.index.files).items():
             content = make_tree(folder, files)
             trees[folder] = tree = hash_tree(content)
-            objects[tree], self._trees[tree] = content, files
-        return _State(found, trees, objects)
+            objects[tree] = content
+            self.objects.remember_tree(folder, tree, files)
+        return State(found, trees, objects)
 
-    def _put_everywhere(self, fresh: Mapping[str, str], objects: Mapping[str, bytes], behind: dict[str, str]) -> int:
-        """Give each remote the files that are new (path by hash) and some objects; how many one of them lacked."""
+    def list_entries(self, *, is_strict: bool = False) -> Sequence[Snapshot]:
+        """Return the snapshots that the data root itself has, in order; one that has rotted comes from a remote.
 
-        def put(remote: Replica, md5: str) -> bool:
-            if remote.has(md5):
-                return False
-            content = objects[md5] if md5 in objects else self._root.read(fresh[md5])
-            if md5 in fresh and hash_bytes(content) != md5:
-                raise ReplacedMeanwhileError(f"{fresh[md5]} was replaced while the snapshot was taken; take it again")
-            remote.put(content, md5)
-            return True
-
-        new: set[str] = set()
-        with ThreadPoolExecutor(_THREADS) as pool:
-            for remote in self._remotes:
-                with self._noting(remote, behind):
-                    for wanted in (fresh, objects):  # to DVC, a tree that is there has all its files
-                        done = list(pool.map(partial(put, remote), wanted))
-                        new |= {md5 for md5, is_new in zip(wanted, done, strict=True) if is_new}
-        if len(behind) == len(self._remotes):
-            raise RemotesUnreachableError(f"no remote can be written to: {behind}; nothing was taken")
-        return len(new)
-
-    @contextmanager
-    def _noting(self, remote: Replica, behind: dict[str, str]) -> Iterator[None]:
-        """What is transient with one remote leaves it behind; the others go on."""
-        try:
-            yield
-        except ReplacedMeanwhileError:
-            raise
-        except Exception as error:
-            if not isinstance(error, OSError) and classify_failure(error) is not FailureKind.TRANSIENT:
-                raise
-            _LOG.warning("remote %s: %s", remote.root, error)
-            behind[remote.root] = f"{type(error).__name__}: {error}"
-
-    def _replicate(self, snapshots: Sequence[Snapshot], source: Source, taken: Taken) -> None:
-        """Let each remote have all snapshots: what it lacks of them comes from the others or from the data root."""
-        lost: set[int] = set()
-        for remote in self._remotes:
-            if remote.root in taken.behind:
-                continue
-            with self._noting(remote, taken.behind):
-                there = set(remote.storage.list("snapshots"))
-                whole: Snapshot | None = None  # the latest of which the remote has everything
-                for snapshot in snapshots:
-                    if _remote_name(snapshot.sequence) not in there:
-                        if not self._complete(remote, snapshot, whole, source):
-                            lost.add(snapshot.sequence)
-                            continue
-                        remote.storage.write(_remote_name(snapshot.sequence), snapshot.to_bytes())
-                    whole = snapshot
-        taken.lost = sorted(lost)
-
-    def _complete(self, remote: Replica, snapshot: Snapshot, whole: Snapshot | None, source: Source) -> bool:
-        """Give a remote what it lacks of a snapshot, of ``whole`` it lacks nothing; whether it has all then."""
-        before = whole.trees if whole else {}
-        try:
-            wanted = {snapshot.parameters} - ({whole.parameters} if whole else set())
-            for folder, tree in snapshot.trees.items():
-                if tree != before.get(folder):
-                    known = self._read_tree(folder, before[folder]).values() if folder in before else ()
-                    wanted |= {tree, *self._read_tree(folder, tree).values()} - set(known)
-            for md5 in sorted(wanted, key=_is_tree):  # to DVC, a tree that is there has all its files
-                if not remote.has(md5):
-                    remote.put(source.find(md5) or self.fetch(md5), md5)
-        except ObjectLostError as error:
-            _LOG.warning("snapshot %d in %s: %s", snapshot.sequence, remote.root, error)
-            return False
-        return True
-
-    def _read_tree(self, folder: str, tree: str) -> dict[str, str]:
-        if tree not in self._trees:
-            self._trees[tree] = read_tree(folder, self.fetch(tree))
-        return self._trees[tree]
-
-    def _read_all(self, storage: Storage, folder: str) -> Iterator[Snapshot]:
-        for path in storage.list(folder):
+        Raises:
+            SnapshotError: One is not readable anywhere; only if ``is_strict``, else it is left out.
+        """
+        found = []
+        for path in self.root.list(_ENTRIES):
             try:
-                yield read_snapshot(storage.read(path))
+                found.append(read_snapshot(self.root.read(path)))
             except SnapshotError as error:
-                _LOG.warning("%s/%s: %s", storage.root, path, error)
+                mended = self._find_entry(path)
+                if mended is None and is_strict:
+                    raise SnapshotError(f"{self.root.root}/{path}: {error}; no remote has it either") from error
+                if mended is not None:
+                    self.root.write(path, mended.to_bytes())
+                    found.append(mended)
+                _LOG.warning("%s/%s: %s; %s", self.root.root, path, error, "mended" if mended else "left out")
+        return sorted(found, key=lambda one: one.sequence)
 
+    def _find_entry(self, path: str) -> Snapshot | None:
+        card = load_card(self.root)
+        number = path.removeprefix(f"{_ENTRIES}/").removesuffix(".json")
+        for catalog in self.catalogs if number.isdigit() else ():
+            try:
+                return catalog.read(card.id if card else UNNAMED, int(number))
+            except (OSError, SnapshotError):
+                continue
+        return None
 
-def _is_tree(md5: str) -> bool:
-    return md5.endswith(".dir")
+    def forget_entries(self, numbers: Iterable[int]) -> None:
+        """Remove snapshots from the data root itself; silently where they are not there."""
+        for number in numbers:
+            self.root.delete(_name(number))
 
 
 def _name(sequence: int) -> str:
     return f"{_ENTRIES}/{sequence:08d}.json"
-
-
-def _remote_name(sequence: int) -> str:
-    return f"snapshots/{sequence:08d}.json"

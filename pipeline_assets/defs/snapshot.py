@@ -8,8 +8,9 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
 from pipeline_assets.adapters.dvc_workspace import commit_workspace, find_workspace
+from pipeline_assets.adapters.replication import Taken
 from pipeline_assets.adapters.revision import find_revision
-from pipeline_assets.adapters.snapshots import Snapshots, Taken
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.stages.metrics import refresh_metrics
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import DRIFT_REFERENCE, INTEGRITY, MODEL_EVALUATION, SERVICE_LEVELS

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from pipeline_assets.adapters import garbage as garbage_of_remotes
 from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.restoring import choose_folders, restore
 from pipeline_assets.adapters.retention import find_garbage
@@ -90,8 +91,9 @@ def bring_back(stores: Stores, params: Params, first: date, last: date) -> None:
 def collect_garbage(stores: Stores, params: Params, first: date, last: date) -> None:
     """Collect everything that is garbage in the far future; the days are of no matter."""
     snapshots = _open_snapshots(stores, params)
-    garbage = find_garbage(stores, snapshots, KEEP_LITTLE, FAR_FUTURE)
-    snapshots.remove(garbage.dropped, garbage.needed)
+    garbage = find_garbage(stores, snapshots, KEEP_LITTLE, FAR_FUTURE, is_offline=True)
+    collected = garbage_of_remotes.collect_garbage(snapshots, garbage, FAR_FUTURE, timedelta(0))
+    assert not any(one.refused for one in collected), collected
 
 
 def _open_snapshots(stores: Stores, params: Params) -> Snapshots:

@@ -3,18 +3,23 @@
 import json
 import multiprocessing
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from pipeline_assets.adapters.garbage import Collection, collect_garbage
+from pipeline_assets.adapters.objects import ObjectLostError
 from pipeline_assets.adapters.replica import hash_bytes, open_replicas
+from pipeline_assets.adapters.replication import RemotesUnreachableError, Taken
 from pipeline_assets.adapters.restoring import choose_folders, restore
-from pipeline_assets.adapters.snapshots import ObjectLostError, RemotesUnreachableError, Snapshots, Taken
+from pipeline_assets.adapters.retention import Garbage
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import LocalStorage
+from pipeline_assets.core.lineage.dvc_trees import SnapshotError
 from pipeline_assets.core.lineage.records import Record
-from pipeline_assets.core.lineage.snapshots import Snapshot, SnapshotError
+from pipeline_assets.core.lineage.snapshots import Snapshot
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 REMOTES = ("remotes/one", "remotes/two")
@@ -57,6 +62,10 @@ def take(root: Path, run_id: str = "run", hours: float = 0) -> Taken:
     return open_snapshots(root).take(run_id, "abc", PARAMETERS, NOW + timedelta(hours=hours))
 
 
+def find_manifest(root: Path, remote: str, snapshot: Snapshot) -> Path:
+    return root / remote / "roots" / snapshot.root / "snapshots" / f"{snapshot.sequence:08d}.json"
+
+
 def find_lacking(root: Path, remote: str) -> list[str]:
     """What a remote would need to bring back every snapshot of the data root: objects it lacks or has damaged."""
     storage = LocalStorage(root)
@@ -68,7 +77,7 @@ def find_lacking(root: Path, remote: str) -> list[str]:
                 alone.fetch(md5)
         except ObjectLostError as error:
             lacking.append(str(error))
-        if not (root / remote / "snapshots" / f"{snapshot.sequence:08d}.json").exists():
+        if not find_manifest(root, remote, snapshot).exists():
             lacking.append(f"snapshot {snapshot.sequence}")
     return lacking
 
@@ -192,7 +201,7 @@ def test_a_remote_has_a_snapshot_only_with_all_its_bytes(root: Path, monkeypatch
         patch.setattr(LocalStorage, "write", fail)
         taken = take(root)
     assert list(taken.behind) == [str(root / "remotes" / "two")]
-    assert not (root / "remotes" / "two" / "snapshots" / "00000001.json").exists()
+    assert not find_manifest(root, "remotes/two", taken.snapshot).exists()
     assert take(root).behind == {}
     assert find_lacking(root, "remotes/two") == []
 
@@ -228,8 +237,19 @@ def test_a_kept_snapshot_says_why_everywhere(root: Path) -> None:
     kept = open_snapshots(root).keep(take(root).snapshot, "audit of 2026")
     assert open_snapshots(root).list() == [kept]
     for remote in REMOTES:
-        content = json.loads((root / remote / "snapshots" / "00000000.json").read_bytes())
+        content = json.loads(find_manifest(root, remote, kept).read_bytes())
         assert content["kept_because"] == "audit of 2026"
+
+
+FAR_FUTURE = datetime(2036, 1, 1, tzinfo=UTC)
+
+
+def collect(
+    root: Path, dropped: list[Snapshot], needed: Iterable[str] = (), now: datetime = FAR_FUTURE
+) -> list[Collection]:
+    snapshots = open_snapshots(root)
+    kept = [one for one in snapshots.list() if one not in dropped]
+    return collect_garbage(snapshots, Garbage(dropped, kept, frozenset(needed)), now, timedelta(days=7))
 
 
 def test_garbage_goes_and_what_others_or_models_need_stays(root: Path) -> None:
@@ -238,8 +258,9 @@ def test_garbage_goes_and_what_others_or_models_need_stays(root: Path) -> None:
     for day in (1, 2):
         write_partition(root, day, b"corrected")
     second = take(root).snapshot
-    n_removed = open_snapshots(root).remove([first], [needed])
-    assert n_removed == 2 * 5  # of both remotes: the bytes of day 2, the records of both days, both trees
+    collected = collect(root, [first], [needed])
+    # Of each remote: the bytes of day 2, the records of both days, both trees.
+    assert [len(one.objects) for one in collected] == [5, 5]
     assert open_snapshots(root).list() == [second]
     assert [find_lacking(root, remote) for remote in REMOTES] == [[], []]
     assert open_snapshots(root).fetch(needed) == b"day 1"

@@ -1,6 +1,7 @@
 """The asset ``snapshot``: after each chain everything is kept under the run's id, and the past comes back from it."""
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -8,14 +9,16 @@ import pytest
 from click.testing import CliRunner
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
+from pipeline_assets.adapters.garbage import collect_garbage
 from pipeline_assets.adapters.history import History
 from pipeline_assets.adapters.replica import hash_bytes, open_replicas
 from pipeline_assets.adapters.retention import find_garbage
 from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.stores import open_stores
 from pipeline_assets.cli import commands
+from pipeline_assets.core.lineage.dvc_trees import SnapshotError
 from pipeline_assets.core.lineage.records import Key
-from pipeline_assets.core.lineage.snapshots import SnapshotError, SnapshotParams
+from pipeline_assets.core.lineage.snapshots import SnapshotParams
 from tests.defs.conftest import LAST, PARAMS, Pipeline, open_pipeline
 
 KEPT = ("lake", "models", "release", "records", "landing")
@@ -175,7 +178,7 @@ def test_garbage_never_takes_what_a_released_model_was_made_from(pipeline: Pipel
     assert [one.sequence for one in garbage.kept] == [0, 3]  # the first one knows the code of the models
     for asset in ("lake", "models", "records"):  # what the remotes alone must be able to give back
         shutil.rmtree(pipeline.root / asset)
-    snapshots.remove(garbage.dropped, garbage.needed)
+    collect_garbage(snapshots, garbage, now, timedelta(0))
     for md5 in garbage.needed:
         snapshots.fetch(md5)
     champion = stores.release_log.entries()[-1].champion

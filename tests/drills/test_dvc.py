@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 
+from pipeline_assets.adapters.garbage import collect_garbage
 from pipeline_assets.adapters.retention import find_garbage
 from pipeline_assets.commands.snapshots import open_snapshots
 from pipeline_assets.core.lineage.snapshots import SnapshotParams
@@ -291,7 +292,7 @@ def test_garbage_never_takes_what_a_commit_names(workspace: Workspace, monkeypat
     stores, snapshots = open_snapshots(read_settings())
     garbage = find_garbage(stores, snapshots, SnapshotParams(keep_days=1, keep_weeks=0), FAR_FUTURE)
     assert [one.sequence for one in garbage.dropped] == [1]
-    snapshots.remove(garbage.dropped, garbage.needed)
+    collect_garbage(snapshots, garbage, FAR_FUTURE, timedelta(0))
 
     shutil.rmtree(workspace.root / ".dvc" / "cache")
     workspace.git("checkout", "-q", second)

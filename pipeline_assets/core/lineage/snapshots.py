@@ -1,28 +1,30 @@
-"""Snapshots: which bytes were where in the data root at one moment, as trees of hashes in DVC's own format.
+"""Snapshots: which bytes were where in the data root at one moment, as trees of hashes (``dvc_trees.py``).
 
-A tree is the directory object of one folder: the JSON list of its files that DVC writes, named by its md5 and ``.dir``.
-So a remote of snapshots is a DVC remote, and ``dvc pull`` finds in it what ``dvc.lock`` names.
+A remote may be shared by several data roots. Each has an id, its snapshots carry it and are numbered by themselves,
+and each snapshot names the hash of the one before it.
 """
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from pipeline_assets.core.lineage.dvc_trees import TOP, SnapshotError, require_inside
+
+_T = TypeVar("_T")
 _STRICT: Final = ConfigDict(extra="forbid")
-_TREE_DEPTH: Final = 2  # folders: lake/transactions is a tree, and so is records/transactions
-_SUFFIX: Final = ".dir"
-TOP: Final = "."  # the tree of files that lie in no folder
 LATEST: Final = "latest"
+UNNAMED: Final = ""  # the root of snapshots that were taken before data roots had ids
+Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+TreeMd5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}\.dir$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+RootId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 _MIN_RUN_PREFIX: Final = 4  # characters of a run's id that name it, as in Git; a shorter text is a number or a mistake
-
-
-class SnapshotError(ValueError):
-    """The bytes of a snapshot or a tree are none, or no snapshot is the one that was asked for."""
 
 
 @validated(frozen=True, config=_STRICT)
@@ -34,11 +36,13 @@ class SnapshotParams:
             two disks survive the loss of either.
         keep_days: Snapshots younger than this are all kept.
         keep_weeks: Of older ones, the last of each week is kept for so many weeks.
+        grace_days: An object that was written to a remote so recently is never removed, whoever names it or not.
     """
 
     remotes: Annotated[tuple[str, ...], Field(min_length=1)] = ("remotes/one", "remotes/two")
-    keep_days: int = Field(default=31, ge=1)
-    keep_weeks: int = Field(default=104, ge=0)
+    keep_days: int = Field(default=31, ge=1, le=36_500)
+    keep_weeks: int = Field(default=104, ge=0, le=5_000)
+    grace_days: float = Field(default=7, ge=0, le=36_500)
 
 
 @validated(frozen=True, config=_STRICT)
@@ -55,11 +59,45 @@ class LogHead:
 
 
 @validated(frozen=True, config=_STRICT)
+class RootCard:
+    """Which data root it is.
+
+    Attributes:
+        id: Drawn at random when the first snapshot was taken.
+        location: Where the data root was then, for people.
+        began_at: When.
+        forked_from: The id that it had before, where another data root went on under that one.
+    """
+
+    id: RootId
+    location: str
+    began_at: AwareDatetime
+    forked_from: RootId | None = None
+
+    def to_bytes(self) -> bytes:
+        """Canonical JSON."""
+        return json.dumps(_CARD.dump_python(self, mode="json"), sort_keys=True, indent=1).encode() + b"\n"
+
+
+@validated(frozen=True, config=_STRICT)
+class Link:
+    """The snapshot before, and what proves that it is the one.
+
+    Attributes:
+        sequence: Its place.
+        sha256: Its :attr:`Snapshot.sha256`.
+    """
+
+    sequence: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+@validated(frozen=True, config=_STRICT)
 class Snapshot:
     """One state of the data root.
 
     Attributes:
-        sequence: Place among all snapshots, from 0 on.
+        sequence: Place among all snapshots of the data root, from 0 on; there may be gaps.
         taken_at: When.
         run_id: The run that took it.
         revision: The code that ran.
@@ -68,22 +106,41 @@ class Snapshot:
         n_files: Files in all trees.
         kept_because: Why a person keeps it for good; empty where nobody does.
         heads: How far each append-only log reached, by its folder below the data root.
+        root: Id of the data root; empty in snapshots from before data roots had ids.
+        previous: The snapshot before; None for the first.
     """
 
     sequence: Annotated[int, Field(ge=0)]
     taken_at: AwareDatetime
     run_id: str
     revision: str
-    parameters: str
-    trees: dict[str, str]
+    parameters: Md5
+    trees: dict[str, TreeMd5]
     n_files: int
     kept_because: str = ""
     heads: dict[str, LogHead] = Field(default_factory=dict)
+    root: RootId | Literal[""] = UNNAMED
+    previous: Link | None = None
 
     @property
     def digest(self) -> str:
         """Hash of what lies where: equal for two snapshots of the same state."""
         return hashlib.md5(json.dumps(self.trees, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """Hash that the next snapshot names: of all but why people keep it, which they may say later."""
+        return hashlib.sha256(dataclasses.replace(self, kept_because="").to_bytes()).hexdigest()
+
+    @property
+    def link(self) -> Link:
+        """What the next snapshot says of this one."""
+        return Link(self.sequence, self.sha256)
+
+    def is_same_state(self, other: "Snapshot") -> bool:
+        """Tell whether both were taken by the same run of the same state, whatever root they were filed under."""
+        mine, theirs = (dataclasses.replace(one, root=UNNAMED, previous=None, kept_because="") for one in (self, other))
+        return mine == theirs
 
     def to_bytes(self) -> bytes:
         """Canonical JSON."""
@@ -91,53 +148,60 @@ class Snapshot:
 
 
 _ADAPTER: Final = TypeAdapter(Snapshot)
+_CARD: Final = TypeAdapter(RootCard)
 
 
 def read_snapshot(content: bytes) -> Snapshot:
     """The snapshot that :meth:`Snapshot.to_bytes` wrote.
 
     Raises:
-        SnapshotError: The bytes are no snapshot.
+        SnapshotError: The bytes are no snapshot, or it names a folder outside the data root.
     """
-    try:
-        return _ADAPTER.validate_json(content)
-    except ValidationError as error:
-        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-        raise SnapshotError(f"expected a snapshot as JSON, found {found}") from error
+    snapshot = _read(_ADAPTER, content, "a snapshot")
+    for folder in snapshot.trees:
+        if folder != TOP:
+            require_inside(folder, "folders")
+    return snapshot
 
 
-def group_files(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Files (hash by path below the data root) by the folder whose tree they belong to; of ``.`` in no folder."""
-    trees: dict[str, dict[str, str]] = {}
-    for path in sorted(files):
-        folder = "/".join(path.split("/", _TREE_DEPTH)[:-1]) or TOP
-        trees.setdefault(folder, {})[path] = files[path]
-    return trees
-
-
-def make_tree(folder: str, files: Mapping[str, str]) -> bytes:
-    """The tree of a folder's files, which are in order, in DVC's format."""
-    start = 0 if folder == TOP else len(folder) + 1
-    return json.dumps([{"md5": md5, "relpath": path[start:]} for path, md5 in files.items()]).encode()
-
-
-def hash_tree(content: bytes) -> str:
-    """DVC's name of a tree."""
-    return f"{hashlib.md5(content, usedforsecurity=False).hexdigest()}{_SUFFIX}"
-
-
-def read_tree(folder: str, content: bytes) -> dict[str, str]:
-    """Hash by path below the data root of the files of a tree.
+def read_card(content: bytes) -> RootCard:
+    """The card that :meth:`RootCard.to_bytes` wrote.
 
     Raises:
-        SnapshotError: The bytes are no tree.
+        SnapshotError: The bytes are no card.
     """
+    return _read(_CARD, content, "the id of a data root")
+
+
+def _read(adapter: TypeAdapter[_T], content: bytes, what: str) -> _T:
     try:
-        listed: list[dict[str, Any]] = json.loads(content)
-        start = "" if folder == TOP else f"{folder}/"
-        return {f"{start}{entry['relpath']}": str(entry["md5"]) for entry in listed}
-    except (ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"the tree of {folder}: expected DVC's list of files, found {content[:60]!r}") from error
+        return adapter.validate_json(content)
+    except ValidationError as error:
+        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
+        raise SnapshotError(f"expected {what} as JSON, found {found}") from error
+
+
+def relabel(snapshots: Iterable[Snapshot], root: str) -> list[Snapshot]:
+    """Give snapshots, in order, to the data root ``root``, each linked to the one before."""
+    relabelled: list[Snapshot] = []
+    for one in snapshots:
+        previous = relabelled[-1].link if relabelled else None
+        relabelled.append(dataclasses.replace(one, root=root, previous=previous))
+    return relabelled
+
+
+def find_broken_links(snapshots: Sequence[Snapshot]) -> list[str]:
+    """Name each snapshot that is not the one that a later one was taken after; dropped ones leave no flaw."""
+    by_number = {one.sequence: one for one in snapshots}
+    problems = []
+    for one in snapshots:
+        before = by_number.get(one.previous.sequence) if one.previous else None
+        if one.previous and before and before.sha256 != one.previous.sha256:
+            problems.append(
+                f"snapshot {before.sequence} is not the one after which snapshot {one.sequence} was taken: "
+                f"expected sha256 {one.previous.sha256}, found {before.sha256}"
+            )
+    return problems
 
 
 def choose_snapshot(snapshots: Sequence[Snapshot], as_of: str) -> Snapshot:

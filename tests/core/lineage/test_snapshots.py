@@ -7,17 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline_assets.core.lineage.dvc_trees import SnapshotError, group_files, hash_tree, make_tree, read_tree
 from pipeline_assets.core.lineage.snapshots import (
     Snapshot,
-    SnapshotError,
     SnapshotParams,
     choose_kept,
     choose_snapshot,
-    group_files,
-    hash_tree,
-    make_tree,
     read_snapshot,
-    read_tree,
 )
 
 START = datetime(2026, 3, 1, 6, tzinfo=UTC)
@@ -27,7 +23,7 @@ FILES = st.dictionaries(st.lists(NAMES, min_size=1, max_size=5).map("/".join), M
 
 
 def make_snapshot(sequence: int, taken_at: datetime, run_id: str = "", because: str = "") -> Snapshot:
-    return Snapshot(sequence, taken_at, run_id or f"run-{sequence}", "abc", "def", {}, 0, because)
+    return Snapshot(sequence, taken_at, run_id or f"run-{sequence}", "abc", "d" * 32, {}, 0, because)
 
 
 def days(count: int) -> list[Snapshot]:
