@@ -12,6 +12,7 @@ ALL = (
     "growth",
     "integrity",
     "snapshots",
+    "garbage",
     "accuracy",
     "oracle",
     "replay",

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from pipeline_assets.adapters.replica import Replica
-from pipeline_assets.core.lineage.dvc_trees import SnapshotError, find_hashes, is_tree, read_tree
+from pipeline_assets.core.lineage.dvc_trees import SnapshotError, find_new_hashes, read_tree
 from pipeline_assets.core.lineage.snapshots import Snapshot
 
 _LOG: Final = logging.getLogger(__name__)
@@ -81,17 +81,29 @@ class Objects:
             ObjectLostError: No remote has one of the trees, so that what it names is not known.
         """
         named: set[str] = set()
+        seen = set(known)
+        chains: dict[tuple[str, str], list[str]] = {}  # the trees of a folder, one after the other: they are much alike
         for snapshot in snapshots:
-            named.update((snapshot.parameters, *snapshot.trees.values()))
-        trees = sorted(one for one in named.difference(known) if is_tree(one))
+            named.add(snapshot.parameters)
+            for folder, tree in snapshot.trees.items():
+                named.add(tree)
+                if tree not in seen:
+                    seen.add(tree)
+                    chains.setdefault((snapshot.root, folder), []).append(tree)
 
-        def read(tree: str) -> set[str]:
-            try:
-                return find_hashes(self.fetch(tree))
-            except ObjectLostError:
-                if is_lenient:
-                    return set()
-                raise
+        def read(trees: list[str]) -> set[str]:
+            found: set[str] = set()
+            before = b""
+            for tree in trees:
+                try:
+                    content = self.fetch(tree)
+                except ObjectLostError:
+                    if not is_lenient:
+                        raise
+                else:
+                    found |= find_new_hashes(content, before)
+                    before = content
+            return found
 
         with ThreadPoolExecutor(_THREADS) as pool:
-            return named.union(*pool.map(read, trees))
+            return named.union(*pool.map(read, chains.values()))

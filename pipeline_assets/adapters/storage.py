@@ -84,8 +84,9 @@ class LocalStorage:
 
     def read(self, path: str) -> bytes:
         """See :class:`Storage`."""
-        with _naming(self._folder / path):
-            return (self._folder / path).read_bytes()
+        name = f"{self.root}/{path}"  # thousands of paths: as texts they take a third of the time
+        with _naming(name), open(name, "rb", buffering=0) as file:  # noqa: PTH123
+            return file.read()
 
     def open(self, path: str) -> IO[bytes]:
         """See :class:`Storage`."""
@@ -120,7 +121,7 @@ class LocalStorage:
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
-        root = str(self._folder)  # thousands of paths: as texts they take a third of the time
+        root = self.root
         walk = os.walk(f"{root}/{prefix}" if prefix else root, onerror=_raise_unless_absent)
         return sorted(
             f"{folder}/{name}"[len(root) :].lstrip("/")
@@ -318,7 +319,7 @@ def _raise_unless_absent(error: OSError) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _naming(path: Path | str) -> Iterator[None]:
     """Errors of reading, writing and flushing say of which file, as those of opening do."""
     try:
         yield

@@ -85,6 +85,7 @@ def bring_back(stores: Stores, params: Params, first: date, last: date) -> None:
     """Restore the latest snapshot; the days are of no matter."""
     snapshots = _open_snapshots(stores, params)
     latest = snapshots.list()[-1]
+    snapshots.adopt(latest.root, datetime.now(UTC))
     restore(stores.root, snapshots, latest, choose_folders(latest, ()))
 
 

@@ -20,6 +20,7 @@ from pipeline_assets.drills import (
     permanent,
     rehearsals,
     servers,
+    shared_remote,
     snapshot_kills,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
@@ -44,6 +45,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         permanent.PERMANENT,
         clock.CLOCK,
         snapshot_kills.KILLS,
+        shared_remote.SHARED,
         rehearsals.REHEARSAL,
     ),
     (

@@ -14,6 +14,7 @@ _TREE_DEPTH: Final = 2  # folders: lake/transactions is a tree, and so is record
 _SUFFIX: Final = ".dir"
 _MD5: Final = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _HASHES: Final = re.compile(rb"[0-9a-f]{32}")
+_MARGIN: Final = 32  # bytes: a hash that is cut by the end of what is alike is read whole
 TOP: Final = "."  # the tree of files that lie in no folder
 
 
@@ -64,9 +65,30 @@ def read_tree(folder: str, content: bytes) -> dict[str, str]:
     return files
 
 
-def find_hashes(content: bytes) -> set[str]:
-    """Return everything in the bytes of a tree that may be the hash of a file: all that it names, at times more."""
-    return {found.decode() for found in _HASHES.findall(content)}
+def find_new_hashes(content: bytes, before: bytes = b"") -> set[str]:
+    """Return what may be the hash of a file in the bytes of a tree: all that it names, at times more.
+
+    Args:
+        content: The tree.
+        before: Another tree, such as that of the same folder a day before: what only stands in what the two begin and
+            end with alike may be left out.
+    """
+    start = _count_common(content, before)
+    alike = _count_common(content[start:][::-1], before[start:][::-1])
+    changed = content[max(0, start - _MARGIN) : len(content) - alike + _MARGIN]
+    return {found.decode() for found in _HASHES.findall(changed)}
+
+
+def _count_common(one: bytes, other: bytes) -> int:
+    """With how many bytes both begin: by halves, as slices are compared at the speed of memory."""
+    known, limit = 0, min(len(one), len(other))
+    while known < limit:
+        middle = (known + limit + 1) // 2
+        if one[known:middle] == other[known:middle]:
+            known = middle
+        else:
+            limit = middle - 1
+    return known
 
 
 def is_tree(md5: str) -> bool:

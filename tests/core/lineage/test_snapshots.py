@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline_assets.core.lineage.dvc_trees import SnapshotError, group_files, hash_tree, make_tree, read_tree
+from pipeline_assets.core.lineage.dvc_trees import (
+    SnapshotError,
+    find_new_hashes,
+    group_files,
+    hash_tree,
+    make_tree,
+    read_tree,
+)
 from pipeline_assets.core.lineage.snapshots import (
     Snapshot,
     SnapshotParams,
@@ -123,3 +130,12 @@ def test_the_latest_snapshot_always_stays(count: int, keep_days: int, keep_weeks
     snapshots = days(count)
     kept = choose_kept(snapshots, SnapshotParams(keep_days=keep_days, keep_weeks=keep_weeks), START.replace(year=2040))
     assert snapshots[-1] in kept
+
+
+@given(FILES, FILES)
+def test_the_hashes_of_a_tree_are_found_whatever_tree_came_before(
+    files: dict[str, str], others: dict[str, str]
+) -> None:
+    before, after = make_tree(".", others), make_tree(".", {**others, **files})
+    assert find_new_hashes(after) >= set(files.values())
+    assert find_new_hashes(after, before) | find_new_hashes(before) >= set({**others, **files}.values())
