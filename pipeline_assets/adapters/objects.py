@@ -10,7 +10,7 @@ from pipeline_assets.core.lineage.dvc_trees import SnapshotError, find_new_hashe
 from pipeline_assets.core.lineage.snapshots import Snapshot
 
 _LOG: Final = logging.getLogger(__name__)
-_THREADS: Final = 8
+_THREADS: Final = 2  # most of it is the interpreter's: more threads cost more than they bring
 
 
 class ObjectLostError(SnapshotError):
