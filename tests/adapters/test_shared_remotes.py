@@ -116,6 +116,20 @@ def test_garbage_of_one_data_root_is_nothing_of_the_other(house: House) -> None:
     assert house.read("theirs") == before
 
 
+def test_what_both_named_stays_until_neither_does(house: House) -> None:
+    house.write("ours", 1, b"ours, corrected")
+    house.take("ours")
+    house.collect("ours", 1)
+    assert house.find_lacking() == []
+    assert house.open("theirs").fetch(hash_bytes(b"the same")) == b"the same"
+    house.write("theirs", 1, b"theirs, corrected")
+    house.take("theirs")
+    house.collect("theirs", 1)
+    assert house.find_lacking() == []
+    with pytest.raises(ObjectLostError):
+        house.open("theirs").fetch(hash_bytes(b"the same"))
+
+
 def test_objects_that_no_snapshot_named_are_somebody_elses(house: House) -> None:
     pushed = Replica(LocalStorage(house.folder / "remotes" / "x")).put(b"by a colleague, with dvc push")
     house.write("ours", 2, b"ours, corrected")
@@ -414,13 +428,24 @@ class SharedRemotes(RuleBasedStateMachine):
         self.fsync = os.fsync
         os.fsync = lambda fd: None  # the law is about names; that bytes are durable is shown elsewhere
         for name in ("a", "b"):
-            self.write(name, 1, 0)
+            self.live(name, 1, 0)
 
-    @rule(name=NAMES, day=st.integers(1, 3), content=st.integers(0, 3))
-    def write(self, name: str, day: int, content: int) -> None:
+    @rule(name=NAMES, day=st.integers(1, 2), content=st.integers(0, 3))
+    def live(self, name: str, day: int, content: int) -> None:
+        """A day passes: what was made before is made again, with bytes that both may have."""
         self.house.write(name, day, b"%d" % content)
+        self.take(name)
 
-    @rule(name=NAMES)
+    @rule(names=st.lists(NAMES, min_size=3, max_size=6), contents=st.lists(st.integers(0, 3), min_size=6, max_size=6))
+    def live_on(self, names: list[str], contents: list[int]) -> None:
+        for name, content in zip(names, contents, strict=False):
+            self.live(name, 1, content)
+
+    @rule(name=NAMES, n_kept=st.integers(1, 2))
+    def live_and_collect(self, name: str, n_kept: int) -> None:
+        self.live(name, 1, 3)
+        self.collect(name, n_kept)
+
     def take(self, name: str) -> None:
         taken = self.house.take(name)
         assert not taken.behind
@@ -488,9 +513,9 @@ class SharedRemotes(RuleBasedStateMachine):
 
 
 def test_whatever_two_data_roots_do_what_they_name_is_whole() -> None:
-    run_state_machine_as_test(SharedRemotes, settings=settings(max_examples=8, stateful_step_count=20, deadline=None))
+    run_state_machine_as_test(SharedRemotes, settings=settings(max_examples=6, stateful_step_count=15, deadline=None))
 
 
 @pytest.mark.drill
 def test_whatever_two_data_roots_do_at_length_what_they_name_is_whole() -> None:
-    run_state_machine_as_test(SharedRemotes, settings=settings(max_examples=150, stateful_step_count=40, deadline=None))
+    run_state_machine_as_test(SharedRemotes, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
