@@ -125,7 +125,7 @@ def _own_mapping(feed: Feed) -> FeedMapping:
 def _choose_day(moment: datetime, arrival: str | None, day: date | None, params: IngestionParams) -> date | str:
     """The day to land a row on, or what is wrong."""
     first = moment.date()
-    last = first + timedelta(days=params.max_lateness_days)
+    last = first + min(timedelta(days=params.max_lateness_days), date.max - first)
     if day is not None:
         return day if first <= day <= last else f"time: expected one that may arrive on {day}, found {moment.date()}"
     try:
