@@ -15,12 +15,16 @@ from pipeline_assets.core.ingestion.values import parse_amounts, parse_ids
 
 @dataclass(frozen=True)
 class Fault:
-    """A row that is not accepted: ``row_number`` is None, and so is ``received``, where it stands for a whole file."""
+    """A row that is not accepted: ``row_number`` is None, and so is ``received``, where it stands for a whole file.
+
+    ``problems`` quotes what was found and belongs into quarantine alone; ``expected`` may be told anywhere.
+    """
 
     row_number: int | None
     reasons: tuple[Reason, ...]
     problems: str
     received: str | None
+    expected: str = "expected a whole row in UTF-8"
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ def _describe_faults(
         return []
     reasons: list[set[Reason]] = [set() for _ in positions]
     problems: list[list[str]] = [[] for _ in positions]
+    expected: list[list[str]] = [[] for _ in positions]
     bad = raw.frame[positions.to_list()]
     for name, column in parsed.items():
         codes = column.reasons.gather(positions)
@@ -158,10 +163,11 @@ def _describe_faults(
         found = show_values(bad[source]) if source in bad.columns else ["nothing"] * bad.height
         for i in codes.is_not_null().arg_true():
             reasons[i].add(Reason(codes[i]))
-            problems[i].append(f"{source}: expected {column.expected}, found {found[i]}")
+            expected[i].append(f"{source}: expected {column.expected}")
+            problems[i].append(f"{expected[i][-1]}, found {found[i]}")
     rendered = render_rows(raw, positions.to_list())
     numbers = raw.numbers.gather(positions).to_list()
     return [
-        Fault(number, tuple(sorted(codes)), "; ".join(texts), received)
-        for number, codes, texts, received in zip(numbers, reasons, problems, rendered, strict=True)
+        Fault(number, tuple(sorted(codes)), "; ".join(texts), received, "; ".join(told))
+        for number, codes, texts, received, told in zip(numbers, reasons, problems, rendered, expected, strict=True)
     ]
