@@ -170,7 +170,7 @@ def sql(statement: str, style: str, output: Path | None) -> None:
 
     text = render(query(open_stores(read_settings().data_root).tables, statement), style)
     if output is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # as bytes: of a text, click would leave out what looks like a colour
     else:
         write_file(output, text)
         click.echo(f"written to {output}", err=True)

@@ -20,11 +20,11 @@ def write_file(target: Path, content: str | bytes, *, may_replace: bool = True) 
         FileNotFoundError: There is no such folder.
         ValueError: There is something that is no file, such as a folder or a device.
     """
+    if target.exists() and not target.is_file():
+        raise ValueError(f"{target}: expected a file or nothing, found a folder, a pipe or a device; name a file")
     final = target.resolve()
     if not final.parent.is_dir():
         raise FileNotFoundError(f"{target}: expected its folder {final.parent} to exist, found none; make it first")
-    if final.exists() and not final.is_file():
-        raise ValueError(f"{target}: expected a file or nothing, found a folder or a device; name a file")
     storage = LocalStorage(final.parent)
     encoded = content.encode() if isinstance(content, str) else content
     if may_replace:
