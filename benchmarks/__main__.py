@@ -10,6 +10,7 @@ ALL = (
     "orchestration",
     "checkpointing",
     "growth",
+    "small_files",
     "integrity",
     "snapshots",
     "garbage",

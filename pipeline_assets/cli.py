@@ -107,7 +107,12 @@ def quarantine() -> None:
 )
 @reports_errors
 def export(target: Path, feed: str, first: datetime, last: datetime, reasons: tuple[str, ...]) -> None:
-    """Write quarantined rows to TARGET (.csv or .jsonl), to be corrected there."""
+    """Write quarantined rows to TARGET (.csv or .jsonl), to be corrected there; wholly or not at all.
+
+    In csv, an apostrophe stands before what a spreadsheet could take for a formula (texts that begin with = + - @ and
+    the like, or with an apostrophe); replay takes it away. Leave it where it is, and write one before such texts of
+    your own.
+    """
     from pipeline_assets.adapters.replay import export_quarantine
     from pipeline_assets.adapters.stores import open_stores
     from pipeline_assets.contracts.tables import QUARANTINE
@@ -146,24 +151,29 @@ def replay(source: Path, feed: str, day: datetime | None) -> None:
 @commands.command()
 @click.argument("statement")
 @click.option("--format", "style", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write to this file, wholly or not at all; to the terminal else.",
+)
 @reports_errors
-def sql(statement: str, style: str) -> None:
-    """Ask the lake with one SQL statement; each table is a view, with `date` for its partitions."""
-    import polars as pl
+def sql(statement: str, style: str, output: Path | None) -> None:
+    """Ask the lake with one SQL statement; each table is a view, with `date` for its partitions.
 
-    from pipeline_assets.adapters.sql import query
+    In csv, an apostrophe stands before what a spreadsheet could take for a formula: texts that begin with = + - @ and
+    the like. Numbers are never changed.
+    """
+    from pipeline_assets.adapters.files import write_file
+    from pipeline_assets.adapters.sql import query, render
     from pipeline_assets.adapters.stores import open_stores
     from pipeline_assets.settings import read_settings
 
-    stores = open_stores(read_settings().data_root)
-    frame = query(stores.tables, statement)
-    if style == "table":
-        with pl.Config(
-            tbl_rows=100, tbl_cols=-1, tbl_hide_column_data_types=True, fmt_str_lengths=60, tbl_width_chars=200
-        ):
-            click.echo(frame)
+    text = render(query(open_stores(read_settings().data_root).tables, statement), style)
+    if output is None:
+        click.echo(text.encode(), nl=False)  # as bytes: of a text, click would leave out what looks like a colour
     else:
-        click.echo(frame.write_csv() if style == "csv" else frame.write_ndjson(), nl=False)
+        write_file(output, text)
+        click.echo(f"written to {output}", err=True)
 
 
 @commands.command()

@@ -1,5 +1,7 @@
 """The command line: what it says to a person who made a mistake."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,19 @@ def test_another_world_is_not_mixed_into_a_data_root(environment: Path) -> None:
     result = CliRunner().invoke(commands, ["simulate", "--until", "2026-01-05"])
     assert result.exit_code == 1
     assert "another world" in result.output
+
+
+def test_a_reader_that_goes_away_gets_no_stack_and_a_file_is_written_whole(environment: Path) -> None:
+    program = [sys.executable, "-c", "from pipeline_assets.cli import main; main()"]
+    statement = "select i, '-5' x from range(200000) t(i)"
+    command = [*program, "sql", "--format", "csv", statement]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        assert run.stderr is not None
+        assert run.stdout.readline() == "i,x\n"
+        run.stdout.close()  # as head -1 does; what is left is more than a pipe holds
+        assert run.stderr.read() == ""
+    result = CliRunner().invoke(commands, ["sql", "--format", "csv", statement, "--output", str(environment / "x.csv")])
+    assert result.exit_code == 0, result.output
+    lines = (environment / "x.csv").read_text().splitlines()
+    assert (len(lines), lines[1], lines[-1]) == (200_001, "0,'-5", "199999,'-5")

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from pipeline_assets.adapters.files import write_file
 from pipeline_assets.adapters.lake import Lake
 from pipeline_assets.adapters.landing import LandingZone
 from pipeline_assets.contracts.tables import QUARANTINE
 from pipeline_assets.contracts.vocabularies import Feed, Reason
 from pipeline_assets.core.ingestion import IngestionParams, LandedFile
 from pipeline_assets.core.ingestion.correction import plan_replay, prepare_correction
+from pipeline_assets.core.spreadsheet import render_csv
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,8 @@ def export_quarantine(
 ) -> int:
     """Write the quarantined rows of a feed to ``target`` (csv or jsonl, by its extension) and return their number.
 
+    The file is written wholly or not at all. In csv, what a spreadsheet could take for a formula is marked by an
+    apostrophe, which :func:`replay` takes away again: see :mod:`pipeline_assets.core.spreadsheet`.
     See :func:`pipeline_assets.core.ingestion.correction.prepare_correction` for the columns.
 
     Raises:
@@ -45,8 +49,7 @@ def export_quarantine(
         raise ValueError(f"{target}: expected a name that ends in .csv or .jsonl")
     rows = prepare_correction(lake.read(QUARANTINE, days, with_date=True), feed, params, reasons)
     try:
-        with target.open("x", encoding="utf-8", newline="") as file:
-            file.write(rows.write_csv() if target.suffix == ".csv" else rows.write_ndjson())
+        write_file(target, render_csv(rows) if target.suffix == ".csv" else rows.write_ndjson(), may_replace=False)
     except FileExistsError as error:
         raise ValueError(f"{target}: is there already and may hold corrections; name another file") from error
     return rows.height

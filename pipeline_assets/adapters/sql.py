@@ -1,5 +1,6 @@
 """DuckDB for people: a view over each table of the lake. It only ever reads; the lake has one writer."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,7 @@ import polars as pl
 
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.contracts.tables import TABLES
+from pipeline_assets.core.spreadsheet import render_csv, show_as_text
 
 if TYPE_CHECKING:
     import duckdb
@@ -41,12 +43,57 @@ def query(roots: list[Storage], statement: str) -> pl.DataFrame:
                     f"expected one SELECT statement, found {statement!r}; the lake is read-only here\n{_list(names)}"
                 )
             result = connection.sql(statement)
-            # Not .pl(), which needs pyarrow; nor Arrow's C interface, after which DuckDB reports leaks at exit.
-            return pl.DataFrame(result.fetchall(), result.columns, orient="row", infer_schema_length=None)
         except duckdb.Error as error:
             raise QueryError(f"{error}\n{_list(names)}") from error
+        return _fetch(result)
     finally:
         connection.close()
+
+
+def _fetch(result: "duckdb.DuckDBPyRelation") -> pl.DataFrame:
+    import duckdb
+
+    twice = sorted({name for name in result.columns if result.columns.count(name) > 1})
+    if twice:
+        raise QueryError(f"expected each column of the result once, found more than once: {', '.join(twice)}")
+    try:
+        # Not .pl(), which needs pyarrow; nor Arrow's C interface, after which DuckDB reports leaks at exit.
+        rows = result.fetchall()
+    except duckdb.Error as error:
+        # From None: DuckDB quotes the value it stumbled over, which may be a person's.
+        raise QueryError(_hide_values(error)) from None
+    frame = pl.DataFrame(rows, result.columns, orient="row", infer_schema_length=None)
+    # What neither csv nor JSON can hold.
+    return frame.with_columns(show_as_text(series) for series in frame if series.dtype in (pl.Object, pl.Binary))
+
+
+def _hide_values(error: Exception) -> str:
+    """Say what went wrong while rows were read, without the value that it went wrong with."""
+    import duckdb
+
+    if isinstance(error, duckdb.IOException):  # of files, not of what is in them
+        return str(error)
+    kind, _, told = str(error).partition(": ")
+    told = re.sub(r"['\"(].*['\")]", "(a value of the data)", told, flags=re.DOTALL).partition("\n")[0]
+    if isinstance(error, duckdb.InvalidInputException) or not told:
+        told = "a value of the data is not what the statement expects"
+    return f"{kind}: {re.sub(r'(?<![A-Za-z0-9])[0-9]+', '…', told)}; values are not shown here: select them"
+
+
+def render(frame: pl.DataFrame, style: str) -> str:
+    """The result as text.
+
+    Args:
+        frame: What :func:`query` returned.
+        style: ``table`` for a terminal; ``csv``, in which no spreadsheet finds a formula (see
+            :mod:`pipeline_assets.core.spreadsheet`); or ``json``, one object a line.
+    """
+    if style == "csv":
+        return render_csv(frame)
+    if style == "json":
+        return frame.write_ndjson()
+    with pl.Config(tbl_rows=100, tbl_cols=-1, tbl_hide_column_data_types=True, fmt_str_lengths=60, tbl_width_chars=200):
+        return f"{frame}\n"
 
 
 def _list(names: list[str]) -> str:

@@ -21,7 +21,7 @@ from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.defs.failures import KIND_TAG
 from pipeline_assets.defs.instance import RANGE_START_TAG
 
-# Metadata carries counts and codes, never values of cards or persons: these columns are left out of previews.
+# Metadata carries counts and codes, never values of cards or persons: a table with one of these has no preview.
 _PRIVATE: Final = frozenset({"transaction_id", "customer_id", "terminal_id", "received", "problems"})
 
 
@@ -184,7 +184,7 @@ def _metadata(made: Made) -> dict[str, dg.MetadataValue]:
         "revision": dg.MetadataValue.text(find_revision()),
     }
     metadata |= {name: _value(value) for name, value in made.facts.items()}
-    if made.sample is not None:
+    if made.sample is not None and _PRIVATE.isdisjoint(made.sample.columns):
         metadata["preview"] = dg.MetadataValue.md(_preview(made.sample))
     metadata |= {name: dg.MetadataValue.md(text) for name, text in made.notes.items()}
     for name, draw in made.plots.items():
@@ -208,11 +208,10 @@ def _value(value: object) -> dg.MetadataValue:
 
 
 def _preview(sample: pl.DataFrame) -> str:
-    shown = sample.select(column for column in sample.columns if column not in _PRIVATE)
     with pl.Config(
         tbl_formatting="MARKDOWN", tbl_hide_dataframe_shape=True, tbl_hide_column_data_types=True, tbl_cols=-1
     ):
-        return str(shown)
+        return str(sample)
 
 
 def _join(md5s: Mapping[date, str]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline_assets.adapters.files import write_file
 from pipeline_assets.drills.drill import Result, format_seconds
 from pipeline_assets.drills.page import make_page
 
@@ -16,10 +17,10 @@ def write_report(results: Sequence[Result], folder: Path) -> Path:
     """Write ``report.html``, ``report.json`` and ``report.md`` to ``folder``; the path of the page."""
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps([_describe(result) for result in results], indent=1, ensure_ascii=False)
-    (folder / "report.json").write_text(content + "\n", encoding="utf-8")
-    (folder / "report.md").write_text(make_markdown(results), encoding="utf-8")
+    write_file(folder / "report.json", content + "\n")
+    write_file(folder / "report.md", make_markdown(results))
     page = folder / "report.html"
-    page.write_text(make_page(results), encoding="utf-8")
+    write_file(page, make_page(results))
     return page
 
 

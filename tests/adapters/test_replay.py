@@ -149,7 +149,7 @@ def test_the_day_may_be_chosen_within_the_lateness_and_a_second_day_adds_nothing
 
 def test_a_row_that_is_still_wrong_is_refused_and_nothing_lands(pipeline: Pipeline) -> None:
     file = correct(pipeline.export("fix.csv"), row_2={"amount_cents": "1,50"}, row_4={"transaction_id": "café"})
-    with pytest.raises(ReplayError, match=r"row 1: amount_cents: expected a whole number .* found '1,50'; nothing"):
+    with pytest.raises(ReplayError, match=r"row 1: amount_cents: expected a whole number .* \(wrong_type\); nothing"):
         replay(file, pipeline.landing, Feed.TRANSACTIONS, PARAMS)
     assert pipeline.landing.list_files(Feed.TRANSACTIONS, DAY) == ["a.csv", "broken.parquet"]
 
@@ -157,8 +157,8 @@ def test_a_row_that_is_still_wrong_is_refused_and_nothing_lands(pipeline: Pipeli
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "empty file"),
-        (b"transaction_id\nx\n", "missing event_time"),
+        (b"", r"transaction_id, event_time.*\(unreadable\)"),
+        (b"transaction_id\nx\n", r"event_time.*\(missing_column\)"),
         (",".join(TRANSACTIONS.columns).encode() + b"\nx,2026-03-10T10:00:00,c,m,1\n", "row 1: date: expected the day"),
     ],
 )  # fmt: skip
@@ -168,6 +168,79 @@ def test_a_file_that_is_no_correction_is_refused(
     (tmp_path / "fix.csv").write_bytes(content)
     with pytest.raises(ReplayError, match=message):
         replay(tmp_path / "fix.csv", pipeline.landing, Feed.TRANSACTIONS, PARAMS)
+
+
+def test_every_id_that_looks_like_a_formula_comes_back_from_a_spreadsheet_as_it_was(tmp_path: Path) -> None:
+    ids = [
+        "=1+1",
+        "+49",
+        "-5",
+        "@sum",
+        "'a",
+        "''a",
+        "'=1",
+        "a;=1",
+        "a,-1",
+        'a"=1',
+        "\uff1d1",
+        "\uff20x",
+        "a|+",
+        "|-",
+        "=",
+        "'",
+    ]
+    pipeline = Pipeline(tmp_path)
+    quoted = ['"' + name.replace('"', '""') + '"' for name in ids]
+    rows = "".join(f'{name},10.03.2026 10:00,{name},"+m",oops\n' for name in quoted)
+    pipeline.landing.land(Feed.TRANSACTIONS, DAY, "a.csv", HEADER + rows.encode())
+    pipeline.ingest(DAY)
+    exported = pipeline.export("fix.csv")
+    with exported.open(encoding="utf-8", newline="") as opened:
+        table = list(csv.reader(opened))
+    cells = [cell for row in table for cell in row]
+    assert not [cell for cell in cells if cell[:1] in tuple("=+-@\uff1d\uff20\t\r\n")]
+    with exported.open("w", encoding="utf-8", newline="") as opened:  # a spreadsheet saves all cells as it showed them
+        amount = table[0].index("amount_cents")
+        csv.writer(opened, quoting=csv.QUOTE_ALL).writerows(
+            [table[0], *([*row[:amount], "100", *row[amount + 1 :]] for row in table[1:])]
+        )
+    replay(exported, pipeline.landing, Feed.TRANSACTIONS, PARAMS)
+    pipeline.ingest(DAY)
+    kept = pipeline.lake.read(TRANSACTIONS, [DAY])
+    assert sorted(kept["transaction_id"]) == sorted(ids)
+    assert sorted(kept["customer_id"]) == sorted(ids)
+    assert set(kept["terminal_id"]) == {"+m"}
+
+
+def test_csv_and_jsonl_exports_replay_to_the_same_file(pipeline: Pipeline) -> None:
+    landed = []
+    for name in ("fix.csv", "fix.jsonl"):
+        exported = pipeline.export(name, Reason.IN_FUTURE)
+        (done,) = replay(exported, pipeline.landing, Feed.TRANSACTIONS, PARAMS)
+        landed.append((done.day, done.name))
+    assert landed[0] == landed[1]
+
+
+def test_an_apostrophe_that_is_no_mark_is_refused_by_row_and_column(pipeline: Pipeline) -> None:
+    file = correct(pipeline.export("fix.csv"), row_2={"amount_cents": "150", "customer_id": "'c1"})
+    with pytest.raises(ReplayError, match=r"row 1: customer_id: expected an apostrophe .* twice, found one; nothing"):
+        replay(file, pipeline.landing, Feed.TRANSACTIONS, PARAMS)
+
+
+def test_an_error_of_a_replay_tells_no_value_of_a_row(pipeline: Pipeline, tmp_path: Path) -> None:
+    header = ",".join(TRANSACTIONS.columns)
+    broken = {
+        "a.csv": f"{header},date\nMARKER\n", "b.csv": f"{header},date\nMARKER,MARKER,\tMARKER,x,MARKER,MARKER\n",
+        "c.csv": "MARKER,MARKER2,c,d\n", "d.jsonl": '{"transaction_id": "MARKER"', "e.jsonl": '{"MARKER": 1}\n',
+        "f.csv": f"{header},date\nMARKER,2026-03-10T10:00:00Z,MARKER,MARKER,1,MARKER\n", "g.jsonl": "MARKER\n",
+        "h.csv": f"{header},date\n'MARKER,2026-03-10T10:00:00Z,c,m,1,2026-03-10\n",
+    }  # fmt: skip
+    for name, content in broken.items():
+        (tmp_path / name).write_text(content)
+        with pytest.raises(ReplayError, match="nothing was landed") as raised:
+            replay(tmp_path / name, pipeline.landing, Feed.TRANSACTIONS, PARAMS)
+        assert "MARKER" not in str(raised.value)
+        assert "expected" in str(raised.value)
 
 
 def test_an_export_never_overwrites_corrections_and_knows_its_formats(pipeline: Pipeline) -> None:

@@ -1,5 +1,6 @@
 """SQL over the lake: what people see, and what they cannot do."""
 
+import json
 from datetime import date
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipeline_assets.adapters.lake import Lake
-from pipeline_assets.adapters.sql import QueryError, query
+from pipeline_assets.adapters.sql import QueryError, query, render
 from pipeline_assets.adapters.storage import LocalStorage
 from pipeline_assets.contracts.tables import CHARGEBACKS, UTC_MICROSECONDS
 
@@ -69,3 +70,41 @@ def test_questions_of_every_kind_are_answered(storage: LocalStorage, statement: 
 def test_an_empty_lake_says_so(tmp_path: Path) -> None:
     with pytest.raises(QueryError, match="none yet"):
         query([LocalStorage(tmp_path)], "select * from scores")
+
+
+def test_csv_has_no_formula_and_its_numbers_stay_numbers(storage: LocalStorage) -> None:
+    columns = """'=1+1' as "=x", -12.5::double y, ['-1'] z, '\\xAA'::blob b, 'a' || chr(59) || '=1' c"""
+    found = query([storage], f"select {columns}")
+    assert render(found, "csv") == '\'=x,y,z,b,c\n\'=1+1,-12.5,"[""\'-1""]",aa,a;\'=1\n'
+    assert json.loads(render(found, "json")) == {"=x": "=1+1", "y": -12.5, "z": ["-1"], "b": "aa", "c": "a;=1"}
+
+
+def test_a_table_with_lists_has_a_csv_form(storage: LocalStorage) -> None:
+    assert render(query([storage], "select ['a', 'b'] codes"), "csv") == 'codes\n"[""a"", ""b""]"\n'
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "select transaction_id::int from chargebacks", "select error('no ' || transaction_id) from chargebacks",
+        "select (transaction_id || 'x''y')::timestamp from chargebacks",
+        "select 9223372036854775807 + epoch_us(reported_at) from chargebacks",
+        "select list_value(transaction_id)::int[] from chargebacks",
+    ],
+)  # fmt: skip
+def test_an_error_while_rows_are_read_tells_none_of_their_values(tmp_path: Path, statement: str) -> None:
+    storage = LocalStorage(tmp_path)
+    report = pl.DataFrame({"transaction_id": ["MARKER"], "reported_at": [771]}).with_columns(
+        pl.col("reported_at").cast(UTC_MICROSECONDS)
+    )
+    Lake(storage).write(CHARGEBACKS, DAYS[0], report)
+    with pytest.raises(QueryError, match="Error: ") as raised:
+        query([storage], statement)
+    assert "MARKER" not in str(raised.value)
+    assert "771" not in str(raised.value)
+    assert raised.value.__cause__ is None
+
+
+def test_two_columns_of_one_name_are_one_message(storage: LocalStorage) -> None:
+    with pytest.raises(QueryError, match="each column of the result once, found more than once: a"):
+        query([storage], "select 1 a, 2 a")

@@ -2,15 +2,17 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
+from itertools import repeat
 from typing import Any, Final
 
 import polars as pl
 
 from pipeline_assets.contracts.vocabularies import Feed, Reason
 from pipeline_assets.core.ingestion.intake import LandedFile
-from pipeline_assets.core.ingestion.judging import judge_rows, parse_columns
+from pipeline_assets.core.ingestion.judging import Fault, judge_rows, parse_columns
 from pipeline_assets.core.ingestion.mapping import (
     OWN_MARK,
     TABLE_OF_FEED,
@@ -23,7 +25,8 @@ from pipeline_assets.core.ingestion.mapping import (
     list_sources,
 )
 from pipeline_assets.core.ingestion.raw import RawFile, Refusal, number_rows
-from pipeline_assets.core.ingestion.reading import read_file
+from pipeline_assets.core.ingestion.reading import find_format, read_file
+from pipeline_assets.core.spreadsheet import MarkError, restore
 
 # Beside our own columns, a file of rows to correct says where each row came from and what was wrong with it.
 CONTEXT_COLUMNS: Final = ("date", "source_file", "row_number", "reasons", "problems", "received")
@@ -98,9 +101,13 @@ def plan_replay(
     mapping = _own_mapping(feed)
     raw = read_file(file.name, file.content, mapping)
     if isinstance(raw, Refusal):
-        raise ReplayError(f"{file.name}: {raw.problem}; nothing was landed")
+        columns = ", ".join(TABLE_OF_FEED[feed].columns)
+        problem = f"expected csv or jsonl with the columns {columns}, as exported, found what is not"
+        raise ReplayError(f"{file.name}: {problem} ({', '.join(raw.reasons)}); nothing was landed")
+    if find_format(file.name) == "csv":
+        raw = _restore_texts(file.name, raw, [*list_sources(mapping).values(), "date"])
     judged = judge_rows(raw, feed, mapping)
-    problems = [f"row {fault.row_number}: {fault.problems}" for fault in judged.faults]
+    problems = [_tell_fault(fault) for fault in judged.faults]
     if not problems:
         time = TIME_COLUMN_OF_FEED[feed]
         arrivals = raw.frame["date"].to_list() if "date" in raw.frame.columns else [None] * raw.frame.height
@@ -109,11 +116,41 @@ def plan_replay(
             for moment, arrival in zip(judged.values[time].to_list(), arrivals, strict=True)
         ]
         problems = [f"row {number}: {one}" for number, one in enumerate(targets, 1) if isinstance(one, str)]
-    if problems:
-        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
-        raise ReplayError(f"{file.name}: {'; '.join(problems[:_SHOWN])}{more}; nothing was landed")
+    _refuse(file.name, problems)
     rows = judged.values.select(TABLE_OF_FEED[feed].columns).with_columns(day=pl.Series(targets, dtype=pl.Date))
     return {part["day"][0]: _render(part.drop("day"), feed) for part in rows.partition_by("day")}
+
+
+def _refuse(name: str, problems: Sequence[str]) -> None:
+    if problems:
+        more = f" (and {len(problems) - _SHOWN} more)" if len(problems) > _SHOWN else ""
+        raise ReplayError(f"{name}: {'; '.join(problems[:_SHOWN])}{more}; nothing was landed")
+
+
+def _tell_fault(fault: Fault) -> str:
+    """Say what is wrong in which column of a row, but not its values: an error may end in a log."""
+    return f"row {fault.row_number}: {fault.expected}, found another value ({', '.join(fault.reasons)})"
+
+
+def _restore_texts(file: str, raw: RawFile, columns: Collection[str]) -> RawFile:
+    """The rows without the marks against formulas; see :mod:`pipeline_assets.core.spreadsheet`."""
+    problems: list[str] = []
+
+    def read(number: int, column: str, value: str | None) -> str | None:
+        try:
+            return None if value is None else restore(value)
+        except MarkError as error:
+            problems.append(f"row {number}: {column}: {error}")
+            return None
+
+    numbers = raw.numbers.to_list()
+    restored = [
+        pl.Series(name, [read(*one) for one in zip(numbers, repeat(name), raw.frame[name], strict=False)], pl.String)
+        for name in columns
+        if name in raw.frame.columns
+    ]
+    _refuse(file, problems)
+    return replace(raw, frame=raw.frame.with_columns(restored))
 
 
 def _own_mapping(feed: Feed) -> FeedMapping:
@@ -125,13 +162,13 @@ def _own_mapping(feed: Feed) -> FeedMapping:
 def _choose_day(moment: datetime, arrival: str | None, day: date | None, params: IngestionParams) -> date | str:
     """The day to land a row on, or what is wrong."""
     first = moment.date()
-    last = first + timedelta(days=params.max_lateness_days)
+    last = first + min(timedelta(days=params.max_lateness_days), date.max - first)
     if day is not None:
         return day if first <= day <= last else f"time: expected one that may arrive on {day}, found {moment.date()}"
     try:
         return min(max(date.fromisoformat(arrival or ""), first), last)
     except ValueError:
-        return f"date: expected the day of arrival, as exported, or a day for all rows; found {arrival!r}"
+        return "date: expected the day of arrival, as exported, or a day for all rows; found none"
 
 
 def _render(rows: pl.DataFrame, feed: Feed) -> LandedFile:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 
@@ -91,8 +91,10 @@ def _derive_chargebacks(raw: RawFile, params: IngestionParams) -> dict[date, byt
         }
     )
     delay = timedelta(days=params.labels.report_delay_days)
+    # A report that would come after year 9999 never comes; counted in days, because the sum itself has no date then.
+    in_time = pl.col("reported_at") <= pl.lit(datetime.max.replace(tzinfo=UTC)) - delay
     reported = (
-        frame.filter("is_fraud").drop_nulls().select("transaction_id", pl.col("reported_at") + delay)
+        frame.filter("is_fraud").drop_nulls().filter(in_time).select("transaction_id", pl.col("reported_at") + delay)
         .sort(CHARGEBACKS.order)
         .with_columns(day=pl.col("reported_at").dt.date())
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from pipeline_assets.contracts.tables import LEDGER, QUARANTINE
 from pipeline_assets.contracts.vocabularies import Feed, FileStatus, Reason
-from pipeline_assets.core.ingestion.judging import Fault, Judged, judge_rows
+from pipeline_assets.core.ingestion.judging import Fault, judge_files
 from pipeline_assets.core.ingestion.mapping import (
     TABLE_OF_FEED,
     TIME_COLUMN_OF_FEED,
@@ -19,7 +19,7 @@ from pipeline_assets.core.ingestion.mapping import (
     choose_mapping,
 )
 from pipeline_assets.core.ingestion.raw import RawFile, Refusal, render_rows, shorten
-from pipeline_assets.core.ingestion.reading import find_format, read_file
+from pipeline_assets.core.ingestion.reading import find_format, read_files
 
 _ID: Final = "transaction_id"
 _DUPLICATE: Final = "duplicate"  # beside the reason codes, as an outcome of a row
@@ -65,17 +65,16 @@ class DayIntake:
     ledger: pl.DataFrame
 
 
-@dataclass(frozen=True)
+@dataclass
 class _File:
-    """A file, read: ``raw`` and ``judged`` are None where it was refused or repeated."""
+    """A landed file and what is known of it; ``raw`` is None where it was refused or repeated."""
 
     name: str
     md5: str
-    status: FileStatus
-    n_rows: int
-    faults: tuple[Fault, ...] = ()
+    status: FileStatus = FileStatus.ACCEPTED
+    n_rows: int = 0
+    faults: list[Fault] = field(default_factory=list)
     raw: RawFile | None = None
-    judged: Judged | None = None
 
 
 def ingest_day(
@@ -103,48 +102,51 @@ def ingest_day(
     kept: dict[Feed, pl.DataFrame] = {}
     quarantine, ledger = [QUARANTINE.empty()], [LEDGER.empty()]
     for feed, table in TABLE_OF_FEED.items():
-        read = _read_files(feed, files.get(feed, ()), params)
-        settled = _settle(feed, read, recent.get(feed, table.empty()), day, params)
-        read = [_add_faults(feed, file, settled, number, day, params) for number, file in enumerate(read)]
+        read, rows = _read_files(feed, files.get(feed, ()), params)
+        settled = _settle(feed, rows, recent.get(feed, table.empty()), day, params)
+        _add_faults(feed, read, settled, day, params)
         kept[feed] = settled.filter(pl.col("outcome").is_null()).select(table.columns).sort(table.order)
-        quarantine += [_build_quarantine(feed, file) for file in read]
+        quarantine.append(_build_quarantine(feed, read))
         ledger.append(_build_ledger(feed, read, settled))
     return DayIntake(kept, pl.concat(quarantine).sort(QUARANTINE.order), pl.concat(ledger).sort(LEDGER.order))
 
 
-def _read_files(feed: Feed, files: Sequence[LandedFile], params: IngestionParams) -> list[_File]:
-    read: list[_File] = []
-    seen: dict[tuple[str, str, FeedMapping], int] = {}
-    for file in sorted(files, key=lambda one: one.name):
+def _read_files(feed: Feed, landed: Sequence[LandedFile], params: IngestionParams) -> tuple[list[_File], pl.DataFrame]:
+    """The files in the order of their names, and the clean rows of all of them; ``file`` is the place in the list."""
+    files: list[_File] = []
+    firsts: dict[tuple[str, str, FeedMapping], int] = {}
+    wanted: dict[int, tuple[str, bytes, FeedMapping]] = {}
+    repeats: dict[int, int] = {}
+    for number, file in enumerate(sorted(landed, key=lambda one: one.name)):
         md5 = hashlib.md5(file.content, usedforsecurity=False).hexdigest()
         mapping = choose_mapping(file.name, params.mapping_of(feed))
+        files.append(_File(file.name, md5))
         # The same bytes mean the same rows only if they are read in the same way.
-        key = (md5, find_format(file.name), mapping)
-        if key in seen:
-            read.append(_File(file.name, md5, FileStatus.REPEATED, seen[key]))
-            continue
-        raw = read_file(file.name, file.content, mapping)
-        seen[key] = raw.n_rows
-        if isinstance(raw, Refusal):
-            fault = Fault(None, raw.reasons, raw.problem, None)
-            read.append(_File(file.name, md5, FileStatus.REFUSED, raw.n_rows, (fault,)))
+        first = firsts.setdefault((md5, find_format(file.name), mapping), number)
+        if first == number:
+            wanted[number] = (file.name, file.content, mapping)
         else:
-            judged = judge_rows(raw, feed, mapping)
-            read.append(_File(file.name, md5, FileStatus.ACCEPTED, raw.n_rows, tuple(judged.faults), raw, judged))
-    return read
+            repeats[number] = first
+    accepted: dict[int, tuple[RawFile, FeedMapping]] = {}
+    for number, raw in zip(wanted, read_files(list(wanted.values())), strict=True):
+        files[number].n_rows = raw.n_rows
+        if isinstance(raw, Refusal):
+            files[number].status = FileStatus.REFUSED
+            files[number].faults = [Fault(None, raw.reasons, raw.problem, None)]
+        else:
+            files[number].raw = raw
+            accepted[number] = (raw, wanted[number][2])
+    for number, first in repeats.items():
+        files[number].status, files[number].n_rows = FileStatus.REPEATED, files[first].n_rows
+    rows, faults = judge_files(accepted, feed)
+    for number, found in faults.items():
+        files[number].faults = found
+    return files, rows
 
 
-def _settle(feed: Feed, files: list[_File], recent: pl.DataFrame, day: date, params: IngestionParams) -> pl.DataFrame:
-    """The clean rows of all files in order, with ``file`` (its number) and ``outcome``: null is kept."""
+def _settle(feed: Feed, rows: pl.DataFrame, recent: pl.DataFrame, day: date, params: IngestionParams) -> pl.DataFrame:
+    """The clean rows of all files in order, with ``outcome``: null is kept."""
     table, time = TABLE_OF_FEED[feed], TIME_COLUMN_OF_FEED[feed]
-    empty = table.empty().with_columns(position=pl.lit(0, pl.Int64), row_number=pl.lit(0, pl.Int64)).clear()
-    parts = [
-        (empty if file.judged is None else file.judged.values.filter(file.judged.is_clean)).with_columns(
-            file=pl.lit(number, pl.Int64)
-        )
-        for number, file in enumerate(files)
-    ]
-    rows = pl.concat([empty.with_columns(file=pl.lit(0, pl.Int64)), *parts], rechunk=True)
     first, end = _find_window(day, params)
     before = _match(rows, recent, table.columns)
     rows = rows.with_columns(
@@ -185,12 +187,8 @@ def _match(rows: pl.DataFrame, others: pl.DataFrame, columns: Sequence[str]) -> 
     )["match"]
 
 
-def _add_faults(
-    feed: Feed, file: _File, settled: pl.DataFrame, number: int, day: date, params: IngestionParams
-) -> _File:
-    refused = settled.filter((pl.col("file") == number) & (pl.col("outcome") != _DUPLICATE))
-    if refused.is_empty() or file.raw is None:
-        return file
+def _add_faults(feed: Feed, files: list[_File], settled: pl.DataFrame, day: date, params: IngestionParams) -> None:
+    """Add to the faults of each file its rows that are clean and nevertheless not accepted."""
     time = TIME_COLUMN_OF_FEED[feed]
     first, end = _find_window(day, params)
     expected = {
@@ -198,24 +196,27 @@ def _add_faults(
         Reason.IN_FUTURE: f"{time}: expected a time before {end:%Y-%m-%dT%H:%M:%SZ}",
         Reason.ID_REUSED: f"{_ID}: expected an id that no other row has, or a row with the same content",
     }
-    received = render_rows(file.raw, refused["position"].to_list())
-    faults = list(file.faults)
-    for row, text in zip(refused.iter_rows(named=True), received, strict=True):
-        reason = Reason(row["outcome"])
-        found = shorten(row[_ID]) if reason is Reason.ID_REUSED else f"{row[time]:%Y-%m-%dT%H:%M:%S.%fZ}"
-        faults.append(Fault(row["row_number"], (reason,), f"{expected[reason]}, found {found}", text))
-    return replace(file, faults=tuple(faults))
+    refused = settled.filter(pl.col("outcome") != _DUPLICATE)
+    for part in refused.partition_by("file", maintain_order=True):
+        file = files[part["file"][0]]
+        assert file.raw is not None
+        received = render_rows(file.raw, part["position"].to_list())
+        for row, text in zip(part.iter_rows(named=True), received, strict=True):
+            reason = Reason(row["outcome"])
+            found = shorten(row[_ID]) if reason is Reason.ID_REUSED else f"{row[time]:%Y-%m-%dT%H:%M:%S.%fZ}"
+            file.faults.append(Fault(row["row_number"], (reason,), f"{expected[reason]}, found {found}", text))
 
 
-def _build_quarantine(feed: Feed, file: _File) -> pl.DataFrame:
+def _build_quarantine(feed: Feed, files: list[_File]) -> pl.DataFrame:
+    faults = [(file.name, fault) for file in files for fault in file.faults]
     return pl.DataFrame(
         {
-            "feed": [feed.value] * len(file.faults),
-            "source_file": [file.name] * len(file.faults),
-            "row_number": [fault.row_number for fault in file.faults],
-            "reasons": [sorted(reason.value for reason in fault.reasons) for fault in file.faults],
-            "problems": [fault.problems for fault in file.faults],
-            "received": [fault.received for fault in file.faults],
+            "feed": [feed.value] * len(faults),
+            "source_file": [name for name, _ in faults],
+            "row_number": [fault.row_number for _, fault in faults],
+            "reasons": [sorted(reason.value for reason in fault.reasons) for _, fault in faults],
+            "problems": [fault.problems for _, fault in faults],
+            "received": [fault.received for _, fault in faults],
         },
         schema=QUARANTINE.empty().schema,
     )

@@ -1,5 +1,6 @@
 """The parameters of ingestion: which source column is which of ours, and what is tolerated."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 from enum import StrEnum
@@ -16,6 +17,8 @@ from pipeline_assets.contracts.vocabularies import Feed
 _STRICT = ConfigDict(extra="forbid")
 ISO: Final = "iso"
 MICROSECONDS_BY_EPOCH: Final = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+# An offset from UTC in a strptime pattern, with what follows up to white space; or a per cent sign, written twice.
+OFFSET_WORD: Final = r"%%|(?P<offset>%(?::{0,3}|#)z)(?P<rest>\S*)"
 TABLE_OF_FEED: Final[Mapping[Feed, Table]] = {Feed.TRANSACTIONS: TRANSACTIONS, Feed.CHARGEBACKS: CHARGEBACKS}
 TIME_COLUMN_OF_FEED: Final[Mapping[Feed, str]] = {Feed.TRANSACTIONS: "event_time", Feed.CHARGEBACKS: "reported_at"}
 
@@ -33,8 +36,8 @@ class TimeColumn:
 
     Attributes:
         source: The column's name in the file.
-        format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us`` or a strptime pattern. Times that a parquet file holds
-            as timestamps need none.
+        format: ``iso``, ``epoch_s``, ``epoch_ms``, ``epoch_us`` or a strptime pattern, in which white space follows
+            ``%z``, if anything does but a bracket. Times that a parquet file holds as timestamps need none.
         time_zone: The IANA zone of times that name no zone themselves. Of the two readings of an hour that the end of
             summer time repeats, the first is taken.
     """
@@ -46,6 +49,8 @@ class TimeColumn:
     @field_validator("format")
     @classmethod
     def _format_is_known(cls, value: str) -> str:
+        if any(found["rest"] and "%" in found["rest"] for found in re.finditer(OFFSET_WORD, value)):
+            raise ValueError(f"expected white space between %z and the next directive, found {value!r}")
         if value == ISO or value in MICROSECONDS_BY_EPOCH or "%" in value:
             return value
         raise ValueError(f"expected iso, {', '.join(MICROSECONDS_BY_EPOCH)} or a strptime pattern, found {value!r}")

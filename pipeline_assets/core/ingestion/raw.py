@@ -11,6 +11,7 @@ from pipeline_assets.contracts.vocabularies import Reason
 from pipeline_assets.core.ingestion.times import MAX_MICROSECONDS, MIN_MICROSECONDS
 
 BOM: Final = b"\xef\xbb\xbf"  # the UTF-8 mark that spreadsheets write before the first character
+_DAY: Final = 86_400_000_000  # microseconds
 _SHOWN_CHARACTERS: Final = 80  # of a value in an error: enough to recognise it
 
 
@@ -86,19 +87,36 @@ def _plain(series: pl.Series) -> pl.Series:
     dtype = series.dtype
     if isinstance(dtype, pl.Datetime):
         per_micro = {"ms": 1_000, "us": 1, "ns": 1}[dtype.time_unit or "us"]
-        lower, upper = MIN_MICROSECONDS // per_micro, MAX_MICROSECONDS // per_micro
-        counts = series.to_physical()
-        shown = counts.is_between(lower, upper)
-        times = pl.select(pl.when(shown).then(series)).to_series().cast(pl.String)
-        return pl.select(pl.when(shown).then(times).otherwise(counts.cast(pl.String))).to_series()
+        return _show_times(series, MIN_MICROSECONDS // per_micro, MAX_MICROSECONDS // per_micro)
+    if dtype == pl.Date:
+        return _show_times(series, MIN_MICROSECONDS // _DAY, MAX_MICROSECONDS // _DAY)
     if dtype.is_float():
         infinite = series.is_nan() | series.is_infinite()
         return series if not infinite.any() else series.cast(pl.String)
     if dtype == pl.Binary:
         return pl.Series([_plain_bytes(value) for value in series.to_list()], dtype=pl.String)
-    if dtype.is_nested():
-        return pl.Series([json.dumps(value, default=str) for value in series.to_list()], dtype=pl.String)
+    if dtype.is_nested() or dtype == pl.Duration:
+        return pl.Series([_plain_value(series, i) for i in range(len(series))], dtype=pl.String)
     return series.cast(pl.String) if dtype.is_decimal() or dtype.base_type() in (pl.Categorical, pl.Enum) else series
+
+
+def _show_times(series: pl.Series, lower: int, upper: int) -> pl.Series:
+    """Times or dates as text; outside of what can be shown, as the counts that they are."""
+    counts = series.to_physical()
+    shown = counts.is_between(lower, upper)
+    times = pl.select(pl.when(shown).then(series)).to_series().cast(pl.String)
+    return pl.select(pl.when(shown).then(times).otherwise(counts.cast(pl.String))).to_series()
+
+
+def _plain_value(series: pl.Series, position: int) -> str | None:
+    """A list, a struct or a duration as text; one that Python cannot hold (a date in year 5,000,000) as its counts."""
+    try:
+        value = series[position : position + 1].to_list()[0]
+    except (pl.exceptions.PanicException, OverflowError, ValueError):
+        value = series[position : position + 1].to_physical().to_list()[0]
+    if series.dtype.is_nested():
+        return json.dumps(value, default=str)
+    return None if value is None else str(value)
 
 
 def _plain_bytes(value: bytes | None) -> Any:

@@ -5,6 +5,7 @@ go on.
 """
 
 import io
+from collections.abc import Sequence
 from typing import Final
 
 import polars as pl
@@ -12,7 +13,7 @@ import polars as pl
 from pipeline_assets.contracts.vocabularies import Reason
 from pipeline_assets.core.ingestion.mapping import FeedMapping, list_sources
 from pipeline_assets.core.ingestion.raw import BOM, RawFile, Refusal, number_rows, shorten
-from pipeline_assets.core.ingestion.text_formats import read_csv, read_jsonl
+from pipeline_assets.core.ingestion.text_formats import read_csvs, read_jsonl
 
 FORMATS: Final = ("csv", "jsonl", "parquet")
 _PARQUET_MAGIC: Final = b"PAR1"
@@ -29,15 +30,29 @@ def read_file(name: str, content: bytes, mapping: FeedMapping) -> RawFile | Refu
     A csv or parquet file must have the mapped columns, in any order, and may have the ignored ones, but no others. The
     lines of a jsonl file are judged one by one: an absent key is a missing value, an unknown key an extra column.
     """
+    (read,) = read_files([(name, content, mapping)])
+    return read
+
+
+def read_files(files: Sequence[tuple[str, bytes, FeedMapping]]) -> list[RawFile | Refusal]:
+    """Several files, by name, content and mapping, each as :func:`read_file` reads it alone."""
+    read = {i: _read_other(*file) for i, file in enumerate(files)}
+    csvs = [i for i, one in read.items() if one is None]
+    read |= zip(csvs, read_csvs([files[i][1] for i in csvs]), strict=True)
+    return [_check_columns(read[i], mapping) for i, (_, _, mapping) in enumerate(files)]
+
+
+def _read_other(name: str, content: bytes, mapping: FeedMapping) -> RawFile | Refusal | None:
+    """The file, if it is no csv file that can be read with others."""
     kind = find_format(name)
     if kind not in FORMATS:
         return Refusal((Reason.UNKNOWN_FORMAT,), f"name: expected .{', .'.join(FORMATS)}, found {shorten(name)}")
     if not content.removeprefix(BOM).strip():
         return _unreadable(f"expected {kind}, found an empty file")
-    if kind == "jsonl":
-        return _refuse_parquet(kind, content) or read_jsonl(content.removeprefix(BOM), mapping)
-    raw = _read_parquet(content) if kind == "parquet" else _refuse_parquet(kind, content) or read_csv(content)
-    return raw if isinstance(raw, Refusal) else _check_columns(raw, mapping)
+    if kind == "parquet":
+        return _read_parquet(content)
+    refusal = _refuse_parquet(kind, content)
+    return refusal if refusal or kind == "csv" else read_jsonl(content.removeprefix(BOM), mapping)
 
 
 def _refuse_parquet(kind: str, content: bytes) -> Refusal | None:
@@ -65,7 +80,10 @@ def _count_in_footer(content: bytes) -> int:
         return 0
 
 
-def _check_columns(raw: RawFile, mapping: FeedMapping) -> RawFile | Refusal:
+def _check_columns(raw: RawFile | Refusal | None, mapping: FeedMapping) -> RawFile | Refusal:
+    assert raw is not None
+    if isinstance(raw, Refusal):
+        return raw
     wanted = list(list_sources(mapping).values())
     found = raw.frame.columns
     missing = [name for name in wanted if name not in found]

@@ -5,8 +5,9 @@ Every value is read as text, so that no number passes through a float.
 
 import csv
 import io
+import itertools
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import polars as pl
@@ -15,6 +16,8 @@ from pipeline_assets.contracts.vocabularies import Reason
 from pipeline_assets.core.ingestion.mapping import AmountColumn, FeedMapping, TimeColumn, list_sources
 from pipeline_assets.core.ingestion.raw import BOM, BrokenRow, RawFile, Refusal, number_rows, shorten
 
+_SMALL: Final = 2**16  # bytes: of a larger file, opening it is not what costs
+_TOGETHER: Final = 2**24  # bytes of small files that are read at once: they are copied for it
 _LONGEST_FIELD: Final = 2**31 - 1  # Python's own limit of 128 KiB would refuse a whole file for one field
 
 
@@ -25,24 +28,69 @@ def read_csv(content: bytes) -> RawFile | Refusal:
     no UTF-8, are broken. An opening quote that is never closed takes all that follows into its row (RFC 4180).
     What cannot be seen: a file that was cut off within its last value, because many files end without a line end.
     """
-    body = content.removeprefix(BOM)
-    return _read_plain_csv(body.replace(b"\r\n", b"\n")) or _read_any_csv(body)
+    (read,) = read_csvs([content])
+    return read
+
+
+def read_csvs(contents: Sequence[bytes]) -> list[RawFile | Refusal]:
+    """Several csv files, each as :func:`read_csv` reads it alone; small ones cost little more than one of them all."""
+    bodies = [content.removeprefix(BOM) for content in contents]
+    plain = [body.replace(b"\r\n", b"\n") for body in bodies]
+    read: dict[int, RawFile | Refusal | None] = {}
+    for members in _group_plain(plain):
+        read |= zip(members, _read_plain_csvs([plain[i] for i in members]), strict=True)
+    return [read.get(i) or _read_any_csv(body) for i, body in enumerate(bodies)]
+
+
+def _group_plain(bodies: Sequence[bytes]) -> Iterable[list[int]]:
+    """Which of the files that look plain to read together: small ones with the same header, large ones alone."""
+    groups: dict[tuple[bytes, int], list[int]] = {}
+    sizes: dict[bytes, int] = {}
+    for i, body in enumerate(bodies):
+        if _looks_plain(body):
+            header = body.partition(b"\n")[0]
+            part = sizes.get(header, 0) // _TOGETHER if len(body) <= _SMALL else -1 - i
+            groups.setdefault((header, part), []).append(i)
+            sizes[header] = sizes.get(header, 0) + len(body)
+    return groups.values()
+
+
+def _looks_plain(body: bytes) -> bool:
+    """Whether nothing is quoted, and every line can be a row of the right length."""
+    if b'"' in body or b"\r" in body or b"\n\n" in body or body.startswith(b"\n"):
+        return False
+    return body.count(b",") == _count_lines(body) * body.partition(b"\n")[0].count(b",")
+
+
+def _count_lines(body: bytes) -> int:
+    return body.count(b"\n") + (not body.endswith(b"\n"))
+
+
+def _read_plain_csvs(bodies: Sequence[bytes]) -> list[RawFile | None]:
+    """The fast way, for files that look plain and have the same header; None for one that has to be read row by row."""
+    if len(bodies) == 1:
+        return [_read_plain_csv(bodies[0])]
+    header = bodies[0].partition(b"\n")[0] + b"\n"
+    rows = [body[len(header) :] for body in bodies]
+    joined = _read_plain_csv(header + b"".join(part if part[-1:] in b"\n" else part + b"\n" for part in rows))
+    if joined is None:  # one of them is not what it looks like
+        half = len(bodies) // 2
+        return _read_plain_csvs(bodies[:half]) + _read_plain_csvs(bodies[half:])
+    counts = [_count_lines(part) if part else 0 for part in rows]
+    starts = itertools.accumulate(counts, initial=0)
+    return [
+        RawFile(joined.frame.slice(start, count), joined.numbers.slice(0, count))
+        for start, count in zip(starts, counts, strict=False)
+    ]
 
 
 def _read_plain_csv(body: bytes) -> RawFile | None:
-    """The fast way, for a file in which every line is a row of the right length and nothing is quoted; else None."""
-    if b'"' in body or b"\r" in body or b"\n\n" in body or body.startswith(b"\n"):
-        return None
-    lines = body.count(b"\n") + (not body.endswith(b"\n"))
-    first = body.partition(b"\n")[0]
-    if body.count(b",") != lines * first.count(b","):
-        return None
     try:
-        header = first.decode().split(",")
+        header = body.partition(b"\n")[0].decode().split(",")
         frame = pl.read_csv(io.BytesIO(body), infer_schema=False, quote_char=None)
     except (UnicodeDecodeError, pl.exceptions.PolarsError):
         return None  # no UTF-8, or one row too long and another too short: to be read row by row
-    if frame.height != lines - 1 or len(set(header)) < len(header):
+    if frame.height != _count_lines(body) - 1 or len(set(header)) < len(header):
         return None
     return RawFile(frame.rename(dict(zip(frame.columns, header, strict=True))), number_rows(frame.height))
 

@@ -18,8 +18,9 @@ from pipeline_assets.core.ingestion.mapping import AmountColumn, Unit
 _PLAIN_AMOUNT: Final = r"^-?[0-9]{1,13}(\.[0-9]{1,2})?$"  # exact in Int64 cents, without rounding
 _NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,9})?", re.ASCII)
 _NOT_FINITE: Final = re.compile(r"[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
-# Control, format and unassigned characters, or white space at an end: two ids that look alike must be alike.
-_UNCLEAN_ID: Final = r"\p{C}|^\s|\s$"
+# Control, format and unassigned characters, line and paragraph separators, or white space at an end: two ids that look
+# alike must be alike, and an id is one line wherever it is shown.
+_UNCLEAN_ID: Final = r"[\p{C}\p{Zl}\p{Zp}]|^\s|\s$"
 
 
 def parse_ids(raw: pl.Series) -> Parsed:

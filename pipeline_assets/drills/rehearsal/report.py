@@ -8,6 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline_assets.adapters.files import write_file
 from pipeline_assets.contracts.tables import MODEL_HEALTH
 from pipeline_assets.core.costs import tell_money
 from pipeline_assets.core.release.evidence import read_health
@@ -54,11 +55,11 @@ def write_report(outcome: Outcome, expectations: Sequence[Expectation], folder: 
     folder.mkdir(parents=True, exist_ok=True)
     pictures = _draw(outcome)
     for name, content in pictures.items():
-        (folder / f"{name}.png").write_bytes(content)
+        write_file(folder / f"{name}.png", content)
     described = json.dumps(_describe(outcome, expectations), indent=1, ensure_ascii=False, default=str)
-    (folder / "report.json").write_text(described + "\n", encoding="utf-8")
+    write_file(folder / "report.json", described + "\n")
     page = folder / "report.html"
-    page.write_text(_make_page(outcome, expectations, pictures), encoding="utf-8")
+    write_file(page, _make_page(outcome, expectations, pictures))
     return page
 
 

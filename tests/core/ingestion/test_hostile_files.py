@@ -81,6 +81,9 @@ def typed(**changes: Any) -> pl.DataFrame:
 
 
 FAR = pl.DataFrame({"t": [2**62]}).select(pl.col("t").cast(pl.Datetime("us")))["t"]  # the year 148108
+LATE = pl.Series([2**30], dtype=pl.Int32).cast(pl.Date)
+LATES = pl.Series([[2**30]], dtype=pl.List(pl.Int32)).cast(pl.List(pl.Date))
+LONG = pl.Series([2**62]).cast(pl.Duration("ms"))
 PARQUET = parquet(typed())
 REFUSED_FILES = {
     "empty csv": ("a.csv", b"", "unreadable"),
@@ -190,6 +193,15 @@ BAD_ROWS = {
     "bytes that are no text": ("a.parquet", parquet(typed(customer_id=[b"\xff\xfe"])), "wrong_encoding"),
     "infinite": ("a.parquet", parquet(typed(amount_cents=[float("inf")])), "not_finite"),
     "all null": ("a.parquet", parquet(typed(amount_cents=[None])), "missing_value"),
+    "dates in year 2941757": ("a.parquet", parquet(typed(event_time=LATE)), "wrong_type"),
+    "durations of 146 million years": ("a.parquet", parquet(typed(customer_id=LONG)), "wrong_type"),
+    "a list of dates in year 2941757": ("a.parquet", parquet(typed(customer_id=LATES)), "wrong_type"),
+    "second 60": ("a.csv", csv(GOOD[:-1].replace(b"t1", b"x").replace(b"00Z", b"60Z"), GOOD[:-1]), "wrong_type"),
+    "offset +99:99": ("a.csv", csv(GOOD[:-1].replace(b"t1", b"x").replace(b"Z", b"+99:99"), GOOD[:-1]), "wrong_type"),
+    "offset +99:99 in jsonl": ("a.jsonl", line(event_time="2026-03-10T10:00:00+99:99") + line(), "wrong_type"),
+    "a line separator": ("a.csv", csv("x\u2028y".encode() + GOOD[2:-1], GOOD[:-1]), "malformed"),
+    "a paragraph separator": ("a.jsonl", line(customer_id="x\u2029y") + line(), "malformed"),
+    "a next line": ("a.parquet", parquet(typed(terminal_id=["x\u0085y"])), "malformed"),
     "the year 148108": ("a.parquet", parquet(typed(event_time=FAR)), "out_of_range"),
 }  # fmt: skip
 
