@@ -40,7 +40,7 @@ def release_models(stores: Stores, params: ReleaseParams, days: Sequence[date]) 
         written = stores.lake.write(RELEASE, day, frame)
         # The table comes first and names the version: who reads it follows what was decided, not the place in the log.
         files = {f"lake/{written.path}": written.md5, f"release/entries/{entry.sequence:08d}.json": entry.md5}
-        last = max(entry, *entries, key=lambda one: one.sequence)
+        last = max((entry, *entries), key=lambda one: one.sequence)
         view.see(view.record(recipe, day, files, head=LogHead(last.sequence + 1, last.md5)))
         plots = {"traffic and average precision": partial(_plot, stores, evidence, day)} if day == days[-1] else {}
         made = describe("lake", RELEASE, day, written, frame, **describe_entry(entry))
