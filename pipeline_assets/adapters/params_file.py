@@ -98,9 +98,9 @@ def read_params_file(path: Path) -> ParamsFile:
             f"parameters file {path}: expected a file, found a {'folder' if path.is_dir() else 'pipe'}"
         )
     text = _decode(path, path.read_bytes())
-    loader = yaml.SafeLoader(text)
     try:
         _require_limits(path, text)
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         file = ParamsFile(path, None, node)
         if node is None:
@@ -112,9 +112,8 @@ def read_params_file(path: Path) -> ParamsFile:
     except yaml.MarkedYAMLError as error:
         raise _tell(path, error) from error
     except yaml.YAMLError as error:
-        raise ParamsFileError(f"parameters file {path}: expected YAML, found {error}") from error
-    finally:
-        loader.dispose()
+        found = " ".join(str(error).split())
+        raise ParamsFileError(f"parameters file {path}: expected YAML, found {found}") from error
 
 
 def _decode(path: Path, content: bytes) -> str:
@@ -233,11 +232,12 @@ def _refuse_key(file: ParamsFile, place: Place, line: int, what: str) -> ParamsF
 
 
 def _refuse_line(path: Path, event: yaml.Event, what: str) -> ParamsFileError:
-    return ParamsFileError(f"parameters file {path}: line {event.start_mark.line + 1}: {what}")
+    mark: Any = event.start_mark  # every event of a text has one
+    return ParamsFileError(f"parameters file {path}: line {mark.line + 1}: {what}")
 
 
 def _tell(path: Path, error: yaml.MarkedYAMLError) -> ParamsFileError:
-    mark = error.problem_mark or error.context_mark
+    mark: Any = error.problem_mark or error.context_mark
     where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
     what = "a tab; YAML is indented with spaces" if "'\\t'" in str(error.problem) else error.problem or error.context
     return ParamsFileError(f"parameters file {path}: {where}expected YAML, found {what}")

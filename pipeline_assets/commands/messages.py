@@ -73,7 +73,7 @@ _BY_WORDS: Final = (
     (("permission denied", "object"), "the object store denies permission",
      f"give these credentials the right, {_AGAIN}"),
 )  # fmt: skip
-_SQL: Final = re.compile(r" (\[SQL: |\(Background on this error at: ).*")  # what SQLAlchemy adds: values, too
+_ADDED: Final = re.compile(r" (\[SQL: |\(Background on this error at: |Debug source: ).*")  # by libraries: values, too
 _SHOWN: Final = 300  # characters of a library's own words
 
 
@@ -134,7 +134,7 @@ def _list_causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _shorten(text: str) -> str:
-    line = _SQL.sub("", " ".join(text.split()))
+    line = _ADDED.sub("", " ".join(text.split()))
     return line if len(line) <= _SHOWN else f"{line[:_SHOWN]} …"
 
 
