@@ -16,11 +16,13 @@ from pipeline_assets.drills import (
     crash_matrix,
     dagster_kills,
     data_faults,
+    full_disk,
     io_errors,
     permanent,
     rehearsals,
     servers,
     snapshot_kills,
+    tampered_log,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
@@ -44,6 +46,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         permanent.PERMANENT,
         clock.CLOCK,
         snapshot_kills.KILLS,
+        tampered_log.TAMPERED,
         rehearsals.REHEARSAL,
     ),
     (
@@ -52,6 +55,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         servers.PROCESSES,
         servers.EVERYTHING,
         servers.PARTITION,
+        full_disk.FULL,
     ),
 )
 DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))
