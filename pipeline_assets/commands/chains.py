@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline_assets.adapters.holds import Holds
+from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 from pipeline_assets.commands.backfills import is_backfill_daemon_alive, run_backfill
 from pipeline_assets.commands.messages import describe_text
 from pipeline_assets.commands.opening import is_debugging
@@ -41,7 +42,9 @@ def prepare_home(data_root: str) -> Path:
     home = Path(os.environ.get("DAGSTER_HOME") or _default_home(data_root)).absolute()
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists() and _CONFIG.exists():
-        shutil.copyfile(_CONFIG, home / "dagster.yaml")
+        whole = home / f"{TEMPORARY_PREFIX}dagster.yaml"  # half of it would be another configuration, silently
+        shutil.copyfile(_CONFIG, whole)
+        whole.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     import dagster as dg
 

@@ -13,7 +13,10 @@ from typing import Final
 from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 
 _AGAIN: Final = "then give the same command again: what was done stays, and nothing is lost"
-_NUMBER: Final = re.compile(r"\[Errno (\d+)\] [^:\n]*(?:: (?P<quote>['\"])(?P<path>.*?)(?P=quote))?|\(os error (\d+)\)")
+_NUMBER: Final = re.compile(
+    r"\[Errno (?P<errno>\d+)\] [^:\n]*(?:: (?P<quote>['\"])(?P<path>.*?)(?P=quote)(?: -> '(?P<target>.*?)')?)?"
+    r"|\(os error (?P<rust>\d+)\)"
+)
 _FULL: Final = ("the disk is full", f"make room there (df -h), {_AGAIN}")
 _READ_ONLY: Final = ("the file system is read-only", f"mount it writable, or name another folder, {_AGAIN}")
 _DENIED: Final = (
@@ -61,6 +64,8 @@ _BY_WORDS: Final = (
      "move the folder away: it is made anew, and what was made stays"),
     (("database disk image is malformed",), "{home}: Dagster's database is damaged",
      "move the folder away: it is made anew, and what was made stays"),
+    (("no locator available",), "user {user} can keep the compiled kernels nowhere",
+     "set NUMBA_CACHE_DIR to a folder that it can write"),
     (("could not set lock on file",), "the DuckDB database is locked by another process",
      f"close it there, {_AGAIN}"),
     (("unable to acquire lock", "dvc"), "DVC is locked by another process", f"wait for it, {_AGAIN}"),
@@ -100,8 +105,8 @@ def describe_text(text: str) -> str | None:
         if all(word in lowered for word in words):
             return _tell(what, None, step, text)
     number = _NUMBER.search(text)
-    known = _BY_NUMBER.get(int(number[1] or number[4])) if number else None
-    return _tell(known[0], number["path"], known[1], text) if number and known else None
+    known = _BY_NUMBER.get(int(number["errno"] or number["rust"])) if number else None
+    return _tell(known[0], number["target"] or number["path"], known[1], text) if number and known else None
 
 
 def _tell(what: str, path: str | None, step: str, text: str) -> str:

@@ -30,10 +30,11 @@ from pipeline_assets.drills.workers import Outcome, Worker
 from pipeline_assets.drills.world import World, copy_root
 from pipeline_assets.settings import DATA_VARIABLE, PARAMS_VARIABLE
 
-_SHARES: Final = (0.0, 0.05, 0.2, 0.4, 0.6, 0.8)  # of the room that a step takes, which is left when it begins
+_SHARES: Final = (0.0, 0.1, 0.3, 0.6, 0.85, 0.95)  # of the room that a step takes, which is left when it begins
 _ROOM: Final = 1.5  # times what a step takes, which the disk has beside the data root
 _PAGE: Final = 4096  # bytes in which a tmpfs gives room away
 _PATIENCE_SECONDS: Final = 300.0
+_CONFIG: Final = Path(__file__).parents[2] / "deploy" / "dagster.yaml"
 _MOUNT: Final = shutil.which("mount") or "mount"
 _UNMOUNT: Final = shutil.which("umount") or "umount"
 
@@ -205,14 +206,16 @@ def _run_command(world: World, disk: _Disk, journal: Journal) -> None:
             where = f"pipeline-assets {' '.join(command)} with {left // 1000} kB left"
             journal.note(f"{where}: {said.strip().splitlines()[-1] if said.strip() else 'nothing'}")
             journal.broke("a command on a full disk")
-            if code != 1 or "the disk is full" not in said or "Traceback" in said or 'File "' in said:
+            if code != 1 or "disk is full" not in said or "Traceback" in said or 'File "' in said:
                 journal.fail(
                     f"{where}: expected one message that the disk is full and exit code 1, found {code}: {said}"
                 )
         code, said = _ask(world, disk, command)
         if code:
             journal.fail(f"pipeline-assets {' '.join(command)} with room: {said}")
-    journal.compare("the commands with room", Whole(world.complete).compare(disk.root))
+    if (disk.root / "dagster" / "dagster.yaml").read_bytes() != _CONFIG.read_bytes():
+        journal.fail("expected the whole configuration of Dagster, found another one")
+    journal.compare("the commands with room", Whole(world.daily.after).compare(disk.root))
 
 
 def _ask(world: World, disk: _Disk, command: list[str]) -> tuple[int, str]:

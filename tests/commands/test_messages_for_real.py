@@ -7,6 +7,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -76,20 +77,26 @@ def test_a_read_only_file_system_is_named_and_reading_goes_on(root: Path, monkey
 
 
 @needs_root
-def test_a_user_without_the_right_is_told_so_with_the_file(root: Path) -> None:
+def test_a_user_without_the_right_is_told_so_with_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drop = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
-    for folder in (root.parent, *root.parent.parents):
-        if folder.stat().st_mode & 0o005 != 0o005:
-            folder.chmod(folder.stat().st_mode | 0o055)
-    if ask("--help", prefix=drop)[0]:
-        pytest.skip("another user cannot run the program here")
-    require_message(
-        ask("simulate", "--until", "2026-01-06", prefix=drop), f"user {NOBODY} has no permission", str(root)
-    )
-    (root / "world.json").chmod(0o600)
-    require_message(ask("release", "log", prefix=drop), f"user {NOBODY} has no permission", "world.json")
-    Path(os.environ["PIPELINE_PARAMS"]).chmod(0o600)
-    require_message(ask("heal", prefix=drop), f"user {NOBODY} has no permission", "params.yaml")
+    with tempfile.TemporaryDirectory() as name:  # pytest closes its own folders to others, also while this test runs
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "kernels").mkdir()
+        (folder / "kernels").chmod(0o777)
+        shutil.copytree(root, folder / "root")
+        params = Path(shutil.copy(os.environ["PIPELINE_PARAMS"], folder))
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(folder / "kernels"))
+        monkeypatch.setenv("PIPELINE_DATA", str(folder / "root"))
+        monkeypatch.setenv("PIPELINE_PARAMS", str(params))
+        if ask("--help", prefix=drop)[0]:
+            pytest.skip("another user cannot run the program here")
+        denied = f"user {NOBODY} has no permission"
+        require_message(ask("simulate", "--until", "2026-01-06", prefix=drop), denied, str(folder / "root"))
+        (folder / "root" / "landing").chmod(0o700)
+        require_message(ask("release", "hold", "champion", "--because", "x", prefix=drop), denied, "landing")
+        params.chmod(0o600)
+        require_message(ask("heal", prefix=drop), denied, "params.yaml")
 
 
 def test_a_locked_database_of_dagster_is_named_after_a_bounded_time(root: Path) -> None:
