@@ -8,7 +8,7 @@ import click
 
 from pipeline_assets.commands.card import CARD_COMMANDS
 from pipeline_assets.commands.lineage import LINEAGE_COMMANDS
-from pipeline_assets.commands.opening import open_chains, reports_errors
+from pipeline_assets.commands.opening import DEBUG_VARIABLE, ReportingGroup, open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
 from pipeline_assets.commands.rehearsal import REHEARSAL_COMMANDS
 from pipeline_assets.commands.release import RELEASE_COMMANDS
@@ -27,9 +27,11 @@ def main() -> None:
     commands(prog_name="pipeline-assets")
 
 
-@click.group()
-def commands() -> None:
+@click.group(cls=ReportingGroup)
+@click.option("--debug", is_flag=True, envvar=DEBUG_VARIABLE, help="Show where an error came from, too.")
+def commands(debug: bool) -> None:
     """A fraud-detection pipeline for card payments that keeps working when things break."""
+    del debug  # the group itself reads it
 
 
 for _command in (

@@ -13,6 +13,8 @@ from pydantic.dataclasses import dataclass as parameters
 
 from pipeline_assets.adapters.alerts import parse_channels
 from pipeline_assets.adapters.landing import LandingZone
+from pipeline_assets.adapters.params_file import read_params_file
+from pipeline_assets.adapters.remote_places import find_bad_remote
 from pipeline_assets.adapters.storage import open_storage, within
 from pipeline_assets.contracts.vocabularies import Feed
 from pipeline_assets.core.costs import DecisionParams
@@ -52,6 +54,7 @@ PARAMS_VARIABLE: Final = "PIPELINE_PARAMS"
 ALERTS_VARIABLE: Final = "PIPELINE_ALERTS"
 _DVC_VARIABLE: Final = "DVC_STAGE"  # set by DVC for the commands of its stages
 WORLD_RECORD: Final = "world.json"  # in the data root: which world was simulated into it, and from which day on
+_SHOWN: Final = 80  # characters of a wrong value
 _STRICT: Final = ConfigDict(extra="forbid")
 
 
@@ -165,11 +168,13 @@ def read_settings() -> Settings:
     ``simulation.n_days`` up to yesterday.
 
     Raises:
-        ValueError: The file is no YAML, or a key is unknown or has a wrong value; the message names file and key.
+        ValueError: The file is no YAML, or a key is unknown, is there twice or has a wrong value, or a remote is no
+            place of its own; the message names file, key and line.
         FileNotFoundError: There is no such file.
     """
     root = os.environ.get(DATA_VARIABLE) or "data"
-    params = read_params(Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml"))
+    _require_folder(root)
+    params = read_params(Path(os.environ.get(PARAMS_VARIABLE) or "params.yaml"), root)
     start = params.history_start or _read_world_start(root) or _find_first_landed(root) or _find_default_start(params)
     return Settings(root, params, start, parse_channels(os.environ.get(ALERTS_VARIABLE) or ""))
 
@@ -191,22 +196,37 @@ def require_declared_paths() -> None:
         raise ValueError(f"expected the paths that dvc.yaml declares, found {', '.join(others)}; unset them for DVC")
 
 
-def read_params(path: Path) -> Params:
-    """Read a parameters file; see :func:`read_settings`."""
+def read_params(path: Path, root: str | None = None) -> Params:
+    """Read a parameters file, for the data root ``root`` where there is one; see :func:`read_settings`."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        file = read_params_file(path)
     except FileNotFoundError as error:
         raise FileNotFoundError(
             f"parameters file {path}: there is none; go to the folder that holds it, or name one in {PARAMS_VARIABLE}"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"parameters file {path}: expected YAML, found {error}") from error
+    adapter = TypeAdapter(Params)
     try:
-        return TypeAdapter(Params).validate_python({} if content is None else content)
+        params = adapter.validate_python({} if file.values is None else file.values)
     except ValidationError as error:
-        found = (f"{'.'.join(map(str, one['loc'])) or 'top level'}: {one['msg']}, found {one['input']!r}"
-                 for one in error.errors())  # fmt: skip
-        raise ValueError(f"parameters file {path}: {'; '.join(found)}") from error
+        problems = [file.refuse(one["loc"], f"{one['msg']}, found {_show(one['input'])}") for one in error.errors()]
+        start = f"parameters file {path}: "
+        raise ValueError(start + "; ".join(str(one).removeprefix(start) for one in problems)) from error
+    file.check(adapter.dump_python(params))
+    bad = find_bad_remote(root, params.snapshots.remotes) if root is not None else None
+    if bad is not None:
+        raise file.refuse(("snapshots", "remotes", bad.number), bad.problem)
+    return params
+
+
+def _show(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
+
+
+def _require_folder(root: str) -> None:
+    """Make sure that a data root is no file: else each store would say so in its own words."""
+    if "://" not in root and Path(root).exists() and not Path(root).is_dir():
+        raise ValueError(f"{DATA_VARIABLE}: expected a folder or an s3:// URL, found the file {root}; name a folder")
 
 
 def _read_world_start(root: str) -> date | None:

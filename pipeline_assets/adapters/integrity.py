@@ -10,7 +10,10 @@ from typing import Final
 
 from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.lake import ABSENT
+from pipeline_assets.adapters.log_heads import list_snapshots
+from pipeline_assets.adapters.release_log import ReleaseLogError
 from pipeline_assets.adapters.replica import Replica
+from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.core.lineage.records import Record
 
@@ -46,6 +49,30 @@ def find_damage(stores: Stores, records: Sequence[Record]) -> Iterator[Damage]:
         actual = _hash_file(stores, path)
         if actual != md5 and stores.records.find(record.key) == record:
             yield Damage(record.key, path, f"md5 {md5}", f"md5 {actual}" if actual else ABSENT)
+
+
+@dataclass(frozen=True)
+class LogDamage:
+    """What is wrong with the release log: what was expected and found, and all of it with the next step."""
+
+    expected: str
+    found: str
+    text: str
+
+
+def find_log_damage(stores: Stores, replicas: Sequence[Replica]) -> LogDamage | None:
+    """What is wrong with the release log by its own chain, its signatures, the records and all snapshots; or None."""
+    try:
+        state = stores.release_log.look(list_snapshots(Snapshots(stores.root, replicas).list_everywhere()))
+    except ReleaseLogError as error:
+        return LogDamage("entries that name each the one before", "others", str(error))
+    problem = state.find_problem()
+    if not problem:
+        return None
+    text = f"release log {stores.release_log.root}: {problem}"
+    if state.contradictions:
+        return LogDamage(state.contradictions[0].expected_text, state.contradictions[0].found_text, text)
+    return LogDamage("a signed log", str(state.verdict), text)
 
 
 def mend(stores: Stores, damage: Iterable[Damage], replicas: Sequence[Replica]) -> list[Mended]:

@@ -1,5 +1,6 @@
 """Going back: a data root, or some of its tables, as they were when a snapshot was taken."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.core.lineage.dvc_trees import TOP, SnapshotError
 from pipeline_assets.core.lineage.snapshots import Snapshot
+from pipeline_assets.core.release import ReleaseEntryError, read_entry
 
+_LOG: Final = logging.getLogger(__name__)
 _LANDING: Final = "landing/"
+_DECIDED: Final = "release/entries/"
 _RECORDS: Final = "records/"
 _PASSING: Final = "/checkpoints/"
 _THREADS: Final = 8
@@ -26,11 +30,13 @@ class Restored:
         written: Files that got other bytes than they had, with their hash.
         removed: Files that the snapshot does not have.
         n_same: Files that had the right bytes.
+        kept: Entries of the release log that were added since the snapshot, and stay.
     """
 
     written: Mapping[str, str]
     removed: tuple[str, ...]
     n_same: int
+    kept: tuple[str, ...] = ()
 
 
 def choose_folders(snapshot: Snapshot, tables: Iterable[str]) -> list[str]:
@@ -53,7 +59,10 @@ def choose_folders(snapshot: Snapshot, tables: Iterable[str]) -> list[str]:
 def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: Iterable[str]) -> Restored:
     """Give the folders of ``root`` exactly the bytes of a snapshot; what is right already is left alone.
 
-    Files that landed since, or landed again with corrections, stay: they are input, and no state of the pipeline.
+    Files that landed since, or landed again with corrections, stay: they are input, and no state of the pipeline. So do
+    the entries that the release log got since: who decided when is a fact, and is not undone by going back; to give the
+    traffic back to a model, promote it. They go only where they do not follow the snapshot's own: then the log was
+    changed, and the snapshot's is the one that was written.
     Before the first file is changed all bytes are known to be there, and each is verified before it is written.
 
     Raises:
@@ -73,7 +82,9 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
             if found.get(path) != md5 and not (path.startswith(_LANDING) and path in found)
         }
         snapshots.objects.require(lacking.values())
+        kept = _list_decided_since(root, wanted, found)
         surplus = sorted(path for path in found if path not in wanted and not path.startswith(_LANDING))
+        surplus = [path for path in surplus if path not in kept]
         partitions: dict[str, list[str]] = {}
         for path in [*lacking, *surplus]:
             partitions.setdefault(_find_partition(path), []).append(path)
@@ -88,7 +99,27 @@ def restore(root: Storage, snapshots: Snapshots, snapshot: Snapshot, folders: It
 
         list(pool.map(change, partitions.values()))
     n_same = len([path for path, md5 in wanted.items() if found.get(path) == md5])
-    return Restored(lacking, tuple(surplus), n_same)
+    if kept:
+        _LOG.info("release log: %d entries since this snapshot stay: who decided is a fact", len(kept))
+    gone = [path for path in surplus if path.startswith(_DECIDED)]
+    if gone:
+        _LOG.warning("release log: %d entries do not follow the snapshot's and are removed: %s", len(gone), gone)
+    return Restored(lacking, tuple(surplus), n_same, tuple(kept))
+
+
+def _list_decided_since(root: Storage, wanted: Mapping[str, str], found: Mapping[str, str]) -> list[str]:
+    """The entries of the release log beyond the snapshot's, as far as each names the one before it."""
+    last = max((path for path in wanted if path.startswith(_DECIDED)), default=None)
+    kept: list[str] = []
+    for path in sorted(path for path in found if path.startswith(_DECIDED) and last is not None and path > last):
+        try:
+            follows = read_entry(root.read(path)).previous_md5 == (found[kept[-1]] if kept else wanted[str(last)])
+        except (ReleaseEntryError, FileNotFoundError):
+            break
+        if not follows:
+            break
+        kept.append(path)
+    return kept
 
 
 def _require_kept(snapshot: Snapshot, paths: Iterable[str]) -> None:

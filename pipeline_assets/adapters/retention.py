@@ -56,7 +56,7 @@ def find_garbage(
     Raises:
         SnapshotError: Something that a model was made from is in no snapshot: nothing is removed then.
     """
-    listed, history = snapshots.list_everywhere(), History(snapshots)
+    listed, history = snapshots.list_everywhere(is_strict=True), History(snapshots)
     roots = list(_list_released(stores, history))
     firsts = {found.sequence for root in roots if (found := history.find_first(root.key, root.version))}
     kept = {one.sequence for one in choose_kept(listed, params, now)} | firsts

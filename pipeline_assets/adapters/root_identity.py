@@ -4,7 +4,6 @@ The id lies in ``snapshots/root.json``. A copy of a data root, and one that was 
 disk, have the id of another that may go on: it is given up as soon as a remote knows snapshots that this one does not.
 """
 
-import logging
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
@@ -12,11 +11,11 @@ from datetime import datetime
 from typing import Final
 
 from pipeline_assets.adapters.catalog import Catalog
+from pipeline_assets.adapters.replication import noting
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.core.lineage.dvc_trees import SnapshotError
 from pipeline_assets.core.lineage.snapshots import UNNAMED, RootCard, read_card
 
-_LOG: Final = logging.getLogger(__name__)
 _PATH: Final = "snapshots/root.json"
 _ID_BYTES: Final = 8
 _MIN_BEGINNING: Final = 4  # characters of an id that name it
@@ -62,11 +61,9 @@ class Roots:
         """Return the data roots that have snapshots in a remote, by id, and who they say they are."""
         roots: dict[str, RootCard | None] = {}
         for catalog in self._catalogs:
-            try:
+            with noting(catalog, {}):  # one that cannot be reached knows none
                 for root in catalog.list_roots():
                     roots[root] = roots.get(root) or (catalog.find_card(root) if root else None)
-            except OSError as error:
-                _LOG.warning("remote %s: %s", catalog.root, error)
         return roots
 
     def find(self) -> str | None:

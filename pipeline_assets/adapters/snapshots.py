@@ -101,30 +101,24 @@ class Snapshots:
         found = self.roots.find()
         return [] if found is None else self.list_of(found)
 
-    def list_everywhere(self) -> Sequence[Snapshot]:
+    def list_everywhere(self, *, is_strict: bool = False) -> Sequence[Snapshot]:
         """Return all snapshots of this data root in order, those too that only a remote has.
 
         Raises:
-            SnapshotError: One is not readable, neither here nor in a remote.
+            SnapshotError: One is not readable, neither here nor in a remote; only if ``is_strict``.
         """
         card = load_card(self.root)
-        entries = {one.sequence: one for one in self.list_entries(is_strict=True)}
+        entries = {one.sequence: one for one in self.list_entries(is_strict=is_strict)}
         found = {one.sequence: one for one in self.list_of(card.id)} if card else {}
         merged = {**found, **entries}
         return [merged[number] for number in sorted(merged)]
 
     def list_of(self, root: str) -> Sequence[Snapshot]:
-        """Return the snapshots of a data root in order, as the remotes name them.
-
-        Raises:
-            SnapshotError: One is not readable.
-        """
+        """Return the snapshots of a data root in order, as the remotes name them; those that cannot are left out."""
         found: dict[int, Snapshot] = {}
         for catalog in self.catalogs:
-            try:
+            with noting(catalog, {}):
                 found |= {one.sequence: one for one in catalog.read_all(root)}
-            except OSError as error:
-                _LOG.warning("remote %s: %s", catalog.root, error)
         return [found[number] for number in sorted(found)]
 
     def adopt(self, root: str, now: datetime) -> bool:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
 
@@ -191,7 +191,8 @@ class ObjectStorage:
         from obstore.store import from_url
 
         self.root = url
-        self._store = from_url(url)
+        # A store that cannot be reached is told after a minute or so: with the defaults it takes minutes.
+        self._store = from_url(url, retry_config={"retry_timeout": timedelta(seconds=60)})
         self._leases: dict[str, float] = {}  # since when a lock of others was seen unchanged
 
     def read(self, path: str) -> bytes:

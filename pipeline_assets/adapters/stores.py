@@ -6,6 +6,8 @@ from pipeline_assets.adapters.damage import DamageList
 from pipeline_assets.adapters.holds import Holds
 from pipeline_assets.adapters.lake import Lake
 from pipeline_assets.adapters.landing import LandingZone
+from pipeline_assets.adapters.log_heads import RELEASE_LOG, ReleaseWitnesses
+from pipeline_assets.adapters.log_keys import read_keyring
 from pipeline_assets.adapters.models import ModelStore
 from pipeline_assets.adapters.records import Records
 from pipeline_assets.adapters.release_log import ReleaseLog
@@ -45,14 +47,15 @@ def open_stores(data_root: str) -> Stores:
     """Open the stores below ``data_root``, a local folder or an ``s3://`` URL; nothing is made before it is written."""
     root = open_storage(data_root)
     lake, reports = within(root, "lake"), within(root, "reports")
+    records = Records(within(root, "records"))
     return Stores(
         root=root,
         landing=LandingZone(within(root, "landing")),
         lake=Lake(lake),
         models=ModelStore(within(root, "models")),
-        release_log=ReleaseLog(within(root, "release")),
+        release_log=ReleaseLog(within(root, RELEASE_LOG), ReleaseWitnesses(root, records), read_keyring),
         reports=Lake(reports),
-        records=Records(within(root, "records")),
+        records=records,
         holds=Holds(within(root, "holds")),
         damage=DamageList(within(root, "damage")),
         tables=[lake, reports],

@@ -7,10 +7,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline_assets.adapters.holds import Holds
+from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 from pipeline_assets.commands.backfills import is_backfill_daemon_alive, run_backfill
+from pipeline_assets.commands.messages import describe_text
+from pipeline_assets.commands.opening import is_debugging
 from pipeline_assets.contracts.tables import TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence
 from pipeline_assets.core.retraining import list_due_weeks
@@ -24,7 +27,6 @@ _AFTER_MODELS: Final = ("release", "scoring", "monitoring", "lineage")
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _CONFIG: Final = Path(__file__).parents[2] / "deploy" / "dagster.yaml"
-_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 class ChainFailedError(RuntimeError):
@@ -40,7 +42,9 @@ def prepare_home(data_root: str) -> Path:
     home = Path(os.environ.get("DAGSTER_HOME") or _default_home(data_root)).absolute()
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists() and _CONFIG.exists():
-        shutil.copyfile(_CONFIG, home / "dagster.yaml")
+        whole = home / f"{TEMPORARY_PREFIX}dagster.yaml"  # half of it would be another configuration, silently
+        shutil.copyfile(_CONFIG, whole)
+        whole.replace(home / "dagster.yaml")
     os.environ["DAGSTER_HOME"] = str(home)
     import dagster as dg
 
@@ -115,7 +119,10 @@ class Chains:
 
         with dg.DagsterInstance.get() as instance:
             result = self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-                instance=instance, asset_selection=[dg.AssetKey("snapshot")], run_config=_QUIET, raise_on_error=False
+                instance=instance,
+                asset_selection=[dg.AssetKey("snapshot")],
+                run_config=_tune_log(),
+                raise_on_error=False,
             )
         if not result.success:
             raise ChainFailedError(_explain("snapshot", result))
@@ -170,12 +177,17 @@ class Chains:
                 instance=instance,
                 asset_selection=[dg.AssetKey(asset) for asset in assets],
                 tags=tags,
-                run_config=_QUIET,
+                run_config=_tune_log(),
                 raise_on_error=False,
             )
         if not result.success:
             raise ChainFailedError(_explain(cadence, result))
         self._say(f"    done in {time.monotonic() - started:.1f} s")
+
+
+def _tune_log() -> dict[str, Any]:
+    """What Dagster's own log tells: nothing, for the message at the end says it; stacks, too, where somebody debugs."""
+    return {"loggers": {"console": {"config": {"log_level": "ERROR" if is_debugging() else "CRITICAL"}}}}
 
 
 def _list_stretches(days: Iterable[date], length: timedelta) -> Iterator[list[date]]:
@@ -191,5 +203,5 @@ def _explain(job_name: str, result: "dg.ExecuteInProcessResult") -> str:
         if event.is_step_failure and event.step_failure_data.error is not None:
             error = event.step_failure_data.error
             cause = error.cause or error
-            lines.append(f"  {event.step_key}: {cause.message.strip()}")
+            lines.append(f"  {event.step_key}: {describe_text(cause.message) or cause.message.strip()}")
     return "\n".join(lines)

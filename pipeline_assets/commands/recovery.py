@@ -14,7 +14,8 @@ from pipeline_assets.commands.opening import open_chains, open_healer, reports_e
 @reports_errors
 def heal(is_applied: bool, quick: bool) -> None:
     """What must be made again, and why: failed, missing, upstream changed, corrupt, code changed."""
-    from pipeline_assets.commands.healing import describe_plan
+    from pipeline_assets.adapters.integrity import find_log_damage
+    from pipeline_assets.commands.healing import NotHealedError, describe_plan
 
     healer = open_healer()
     damage = [] if quick else healer.verify()
@@ -26,6 +27,8 @@ def heal(is_applied: bool, quick: bool) -> None:
         click.echo("\n".join(describe_plan(plan, lake)))
     elif plan.repairs:
         click.echo("To make it so: pipeline-assets heal --apply")
+    if log := find_log_damage(healer.stores, healer.replicas):  # who decided cannot be made again
+        raise NotHealedError(f"for a person: {log.text}")
 
 
 @click.group()

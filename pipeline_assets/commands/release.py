@@ -9,8 +9,11 @@ import click
 from pipeline_assets.commands.opening import reports_errors
 
 if TYPE_CHECKING:
+    from pipeline_assets.adapters.stores import Stores
     from pipeline_assets.contracts.vocabularies import ReleaseAction
+    from pipeline_assets.core.lineage.append_log import Witness
     from pipeline_assets.core.release import ReleaseEntry
+    from pipeline_assets.settings import Settings
 
 _BECAUSE = click.option("--because", required=True, help="Why; it is recorded with your name.")
 
@@ -68,18 +71,89 @@ def rollback(model: str, because: str) -> None:
 
 @release.command()
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="So many, the latest last.")
+@click.option("--verify", is_flag=True, help="Say also how far the log reaches, who has seen it, and what proves it.")
+@click.option("--expect", metavar="HEAD", help="A head that --verify said before and that you kept elsewhere.")
 @reports_errors
-def log(limit: int) -> None:
-    """All decisions: number, from when on in force, what was decided, by whom, who decides since then, and why."""
-    from pipeline_assets.adapters.stores import open_stores
+def log(limit: int, verify: bool, expect: str | None) -> None:
+    """All decisions: number, from when on in force, what was decided, by whom, who decides since then, and why.
+
+    A log that is not as it was written is told as far as it goes, and is an error.
+    """
+    from pipeline_assets.adapters.release_log import ReleaseLogError
     from pipeline_assets.settings import read_settings
 
-    entries = open_stores(read_settings().data_root).release_log.entries()
-    latest = {entry.effective_from: entry.sequence for entry in entries}
-    for entry in entries[-limit:]:
+    stores, others = _open_with_witnesses(read_settings())
+    if expect is not None:
+        others.append(_read_head(expect))
+    state = stores.release_log.look(others)
+    latest = {entry.effective_from: entry.sequence for entry in state.entries}
+    for entry in state.entries[-limit:]:
         click.echo(_tell_entry(entry, latest[entry.effective_from]))
-    if not entries:
+    if not state.entries:
         click.echo("nothing was decided yet: the rules decide")
+    if problem := state.find_problem():
+        raise ReleaseLogError(f"release log {stores.release_log.root}: {problem}")
+    if verify:
+        seen = len({one.where for one in (*others, *stores.release_log.list_witnesses())})
+        click.echo(f"head {state.head.n_entries}:{state.head.md5}, as {seen} records and snapshots have seen it")
+        click.echo(f"signatures: {state.verdict}")
+
+
+@release.command()
+@_BECAUSE
+@reports_errors
+def confirm(because: str) -> None:
+    """Go on with the log as it is, on the record: what is lost for good is given up; with a key, all of it is signed.
+
+    Look at the log first: whoever decides by it from now on does so because of you. What is forged cannot be confirmed.
+    """
+    from dataclasses import asdict
+
+    from pipeline_assets.adapters.releasing import ReleaseRefusedError
+    from pipeline_assets.contracts.vocabularies import DecidedBy, ReleaseAction
+    from pipeline_assets.core.release import ReleaseEntry, find_entry_in_force
+    from pipeline_assets.core.release.states import read_state
+    from pipeline_assets.settings import read_settings
+
+    if not because.strip():
+        raise ReleaseRefusedError("--because: expected a reason, found none")
+    settings, now = read_settings(), datetime.now(UTC)
+    stores, others = _open_with_witnesses(settings)
+    state = stores.release_log.look(others)
+    if not state.find_problem():
+        click.echo("the log is as it was written, and nothing needs to be confirmed")
+        return
+    draft = ReleaseEntry(
+        as_of=now.date(),
+        effective_from=now,
+        action=ReleaseAction.HOLD,
+        reason=f"{because.strip()} ({_name_user()})",
+        decided_by=DecidedBy.PERSON,
+        **asdict(read_state(find_entry_in_force(state.entries, now))),
+    )
+    entry = stores.release_log.confirm(draft, others)
+    lost = ", ".join(f"{head.n_entries}:{head.md5}" for head in entry.given_up)
+    click.echo(_tell_entry(entry, entry.sequence) + (f"; given up: {lost}" if lost else ""))
+    _show(settings.data_root, entry)
+
+
+def _open_with_witnesses(settings: "Settings") -> "tuple[Stores, list[Witness]]":
+    """The stores of the settings, and what all snapshots know of the release log."""
+    from pipeline_assets.adapters.log_heads import list_snapshots
+    from pipeline_assets.commands.snapshots import open_snapshots
+
+    stores, snapshots = open_snapshots(settings)
+    return stores, list_snapshots(snapshots.list_everywhere())
+
+
+def _read_head(text: str) -> "Witness":
+    from pipeline_assets.core.lineage.append_log import Witness
+    from pipeline_assets.core.lineage.snapshots import LogHead
+
+    number, _, md5 = text.strip().partition(":")
+    if not number.isdecimal() or len(md5) != 32:
+        raise ValueError(f"--expect: expected a head as --verify says it, such as 12:{'0' * 32}, found {text!r}")
+    return Witness(LogHead(int(number), md5), "--expect")
 
 
 def _decide(action: "ReleaseAction", model: str, because: str) -> None:

@@ -209,6 +209,8 @@ def restore(tables: tuple[str, ...], as_of: str, root: str | None, into: Path | 
         f"{len(restored.written)} files brought back, {len(restored.removed)} newer ones removed, "
         f"{restored.n_same} were right; every byte verified"
     )
+    if restored.kept:
+        click.echo(f"{len(restored.kept)} entries of the release log since then stay: who decided is a fact")
     if into is None and restored.written:
         import dagster as dg
 

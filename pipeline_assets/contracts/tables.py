@@ -297,7 +297,7 @@ INTEGRITY: Final = _table(
         "path": _column(pl.String, "the file, relative to the data root"),
         "expected": _column(pl.String, "hash of the recorded bytes"),
         "found": _column(pl.String, "hash of the bytes that were there, or nothing"),
-        "outcome": _one_of(Mending, "restored from a replica, or to be made again"),
+        "outcome": _one_of(Mending, "restored from a replica, to be made again, or for a person to restore"),
     },
     key=["path"],
     order=["path"],

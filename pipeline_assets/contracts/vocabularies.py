@@ -88,6 +88,7 @@ class Mending(StrEnum):
 
     RESTORED = "restored"  # from a replica
     TO_BE_MADE_AGAIN = "to_be_made_again"  # no replica had it: the healing plan makes the partition again
+    FOR_A_PERSON = "for_a_person"  # who decided cannot be made again: the end of the release log is not the one seen
 
 
 class ReleaseAction(StrEnum):

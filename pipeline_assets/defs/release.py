@@ -9,6 +9,7 @@ import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
 from pipeline_assets.adapters.lake import PartitionCorruptError
+from pipeline_assets.adapters.release_log import ReleaseLogError
 from pipeline_assets.adapters.releasing import Watched, find_newest_evidence, watch_champion_now
 from pipeline_assets.adapters.stages.release import describe_entry, release_models
 from pipeline_assets.adapters.stores import Stores
@@ -16,7 +17,14 @@ from pipeline_assets.contracts.vocabularies import Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
 from pipeline_assets.core.lineage.recipes import RELEASE, Recipe
 from pipeline_assets.core.release import ReleaseEntry, ReleaseParams
-from pipeline_assets.core.release.alerts import LOG_ALERT_PREFIX, WEAK_ALERT_PREFIX, describe_weakness, list_alerts
+from pipeline_assets.core.release.alerts import (
+    LOG_ALERT_PREFIX,
+    TAMPERED_ALERT,
+    WEAK_ALERT_PREFIX,
+    describe_tampering,
+    describe_weakness,
+    list_alerts,
+)
 from pipeline_assets.core.release.watch import AccuracyParams, is_recent
 from pipeline_assets.defs.failures import RETRY, names_failures
 from pipeline_assets.defs.partitions import Calendar, list_deps
@@ -79,13 +87,17 @@ def watch(
         newest = find_newest_evidence(stores)
         evidence = [str(one) for one in newest] if newest else []
         watched = None
-        if newest and evidence != seen.get("evidence") and is_recent(newest[0], now):
-            try:
+        try:
+            if newest and evidence != seen.get("evidence") and is_recent(newest[0], now):
                 watched = watch_champion_now(stores, params, accuracy, newest[0], now)
-            except PartitionCorruptError as error:  # it is noted, and healed: looked at again with the next tick
-                return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
-            _tell_weakness(alerts, watched, accuracy, now)
-        _tell_log(alerts, stores.release_log.entries(), now)
+                _tell_weakness(alerts, watched, accuracy, now)
+            _tell_log(alerts, stores.release_log.entries(), now)
+        except PartitionCorruptError as error:  # it is noted, and healed: looked at again with the next tick
+            return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
+        except ReleaseLogError as error:  # nothing is decided from it until a person has restored it
+            alerts.open(describe_tampering(str(error), now), now)
+            return dg.SensorResult(skip_reason=str(error), cursor=context.cursor)
+        alerts.resolve(TAMPERED_ALERT, "the release log is as it was written again", now)
         entry = watched.entry if watched else None
         return dg.SensorResult(
             asset_events=[observe(entry)] if entry else [],

@@ -8,6 +8,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_IS_USER_PROVIDED_TAG, DATA_VERSION_TAG
 
 from pipeline_assets.adapters.dvc_workspace import commit_workspace, find_workspace
+from pipeline_assets.adapters.log_heads import RELEASE_LOG
 from pipeline_assets.adapters.replication import Taken
 from pipeline_assets.adapters.revision import find_revision
 from pipeline_assets.adapters.snapshots import Snapshots
@@ -52,7 +53,8 @@ def build(snapshots: Snapshots, parameters: bytes, clock: Callable[[], datetime]
     def snapshot(
         context: dg.AssetExecutionContext, stores: StoresResource, params: ParamsResource, alerts: AlertsResource
     ) -> Iterator[dg.MaterializeResult[None]]:
-        taken = snapshots.take(context.run.run_id, find_revision(), parameters, clock())
+        heads = {RELEASE_LOG: stores.release_log.find_head()}
+        taken = snapshots.take(context.run.run_id, find_revision(), parameters, clock(), heads)
         _tell(alerts, taken, clock())
         finding = judge_replication(taken)
         _refresh_metrics(stores, params)

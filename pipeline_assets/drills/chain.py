@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from pipeline_assets.adapters import garbage as garbage_of_remotes
+from pipeline_assets.adapters.log_heads import RELEASE_LOG
 from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.restoring import choose_folders, restore
 from pipeline_assets.adapters.retention import find_garbage
@@ -78,7 +79,8 @@ def run_evaluation(stores: Stores, params: Params, first: date, last: date) -> N
 
 def take_snapshot(stores: Stores, params: Params, first: date, last: date) -> None:
     """Keep everything; the days are of no matter."""
-    _open_snapshots(stores, params).take(f"{first} to {last}", "drill", params.to_bytes(), datetime.now(UTC))
+    heads = {RELEASE_LOG: stores.release_log.find_head()}
+    _open_snapshots(stores, params).take(f"{first} to {last}", "drill", params.to_bytes(), datetime.now(UTC), heads)
 
 
 def bring_back(stores: Stores, params: Params, first: date, last: date) -> None:

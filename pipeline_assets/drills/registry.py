@@ -16,12 +16,14 @@ from pipeline_assets.drills import (
     crash_matrix,
     dagster_kills,
     data_faults,
+    full_disk,
     io_errors,
     permanent,
     rehearsals,
     servers,
     shared_remote,
     snapshot_kills,
+    tampered_log,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
@@ -46,6 +48,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         clock.CLOCK,
         snapshot_kills.KILLS,
         shared_remote.SHARED,
+        tampered_log.TAMPERED,
         rehearsals.REHEARSAL,
     ),
     (
@@ -54,6 +57,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         servers.PROCESSES,
         servers.EVERYTHING,
         servers.PARTITION,
+        full_disk.FULL,
     ),
 )
 DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))

@@ -145,7 +145,7 @@ def _audit(world: World, case: _Case, root: Path) -> list[str]:
     wanted = case.n_snapshots(len(list((case.before / "snapshots" / "entries").glob("*.json"))))
     problems = [f"expected {wanted} snapshots or one more, found {len(listed)}"] if len(listed) < wanted else []
     for remote in remotes:
-        there = {one.sequence for one in Snapshots(remote.storage, [remote]).list()}
+        there = {one.sequence for one in Snapshots(stores.root, [remote]).list_of(listed[-1].root)}
         problems += [f"{remote.root} lacks snapshot {one.sequence}" for one in listed if one.sequence not in there]
         problems += [
             f"{flaw.remote} lacks {flaw.md5}" for flaw in mend_remotes(Snapshots(stores.root, [remote]), [remote])

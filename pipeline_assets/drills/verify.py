@@ -17,7 +17,7 @@ from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 
 # Folders of a data root whose files state times, or are copies.
 CLOCKS: Final = frozenset({"reports", "dagster", "holds", "alerts", "snapshots", "remotes"})
-_PLACE: Final = ("sequence", "previous_md5")
+_PLACE: Final = ("sequence", "previous_md5", "signature")
 _SHOWN: Final = 5  # files named in a problem
 _ID: Final = "transaction_id"
 
@@ -153,6 +153,7 @@ def leave_out_place(path: str, content: bytes) -> tuple[str, bytes]:
             return f"release/{values['effective_from']}", json.dumps(values, sort_keys=True).encode()
         if path.startswith("records/release/"):
             values = json.loads(content)
+            values.pop("head", None)
             values["files"] = {name: md5 for name, md5 in values["files"].items() if not name.startswith("release/")}
             return path, json.dumps(values, sort_keys=True).encode()
     except (ValueError, KeyError, TypeError, AttributeError):  # it is damaged: as it is

@@ -10,14 +10,17 @@ from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.integrity import find_damage, mend, replicate
 from pipeline_assets.adapters.lake import PartitionCorruptError
 from pipeline_assets.adapters.replica import Replica, open_replicas
+from pipeline_assets.adapters.stages.integrity import find_lost_bytes, watch_bytes
 from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.storage import LocalStorage
 from pipeline_assets.adapters.stores import Stores, open_stores
-from pipeline_assets.contracts.tables import PERFORMANCE
+from pipeline_assets.contracts.tables import INTEGRITY, PERFORMANCE
+from pipeline_assets.core.checks import Level
 from pipeline_assets.core.integrity import IntegrityParams, choose_records
 from pipeline_assets.core.lineage.records import Key, Record
 from pipeline_assets.core.performance import PerformanceParams
 from pipeline_assets.settings import Params
+from tests.adapters import logs
 
 DAYS = [date(2026, 3, 1) + timedelta(days=number) for number in range(4)]
 RECIPE = Params().describe_assets()[PERFORMANCE.name]
@@ -136,3 +139,20 @@ def test_a_days_own_partitions_are_read_on_that_day() -> None:
 def test_performance_params_are_part_of_its_recipe() -> None:
     other = Params(performance=PerformanceParams(window_days=3)).describe_assets()[PERFORMANCE.name]
     assert other.code != RECIPE.code
+
+
+def test_a_release_log_whose_end_is_gone_is_for_a_person_and_fails_the_check(stores: Stores, replica: Replica) -> None:
+    for number in range(3):
+        logs.add(stores, number)
+    params = IntegrityParams(full_every_days=1)
+    list(watch_bytes(stores, params, [replica], DAYS[-1:], is_full=True))
+    assert find_lost_bytes(stores, DAYS[-1]).passed
+    logs.path_of(Path(stores.root.root), 2).unlink()
+    list(watch_bytes(stores, params, [replica], DAYS[-1:], is_full=True))
+    finding = find_lost_bytes(stores, DAYS[-1])
+    assert (finding.passed, finding.level) == (False, Level.ERROR)
+    assert "expected 3 entries" in finding.explanation
+    assert "found 2 entries" in finding.explanation
+    assert finding.facts["log_is_intact"] is False
+    row = stores.reports.read(INTEGRITY, DAYS[-1:]).filter(outcome="for_a_person").row(0, named=True)
+    assert (row["asset"], row["path"]) == ("release", "release/entries")

@@ -16,6 +16,8 @@ from pipeline_assets.adapters.stores import Stores, open_stores
 from pipeline_assets.cli import commands
 from pipeline_assets.commands import release
 from pipeline_assets.contracts.vocabularies import DecidedBy, ReleaseAction
+from pipeline_assets.core.lineage.records import Record
+from pipeline_assets.core.lineage.snapshots import LogHead
 from pipeline_assets.core.release import ReleaseEntry
 from pipeline_assets.core.release.states import State
 from tests.adapters.stages.releases import train_models
@@ -190,6 +192,72 @@ def test_a_log_that_was_changed_is_no_ground_to_decide_on(stores: Stores) -> Non
     path = Path(stores.release_log.root) / "entries" / "00000000.json"
     path.write_text(path.read_text().replace("set up", "set off"))
     assert "was changed after it was written" in refused("hold", "champion", "--because", "x")
+
+
+def find_entry(stores: Stores, number: int) -> Path:
+    return Path(stores.release_log.root) / "entries" / f"{number:08d}.json"
+
+
+def test_the_log_says_how_far_it_reaches_and_what_proves_it(stores: Stores) -> None:
+    done("hold", "champion", "--because", "x")
+    head = stores.release_log.find_head()
+    *_, told, proof = done("log", "--verify").splitlines()
+    assert told.startswith(f"head 2:{head.md5}, as ")
+    assert proof == "signatures: not signed"
+    assert done("log", "--verify", "--expect", f"2:{head.md5}").splitlines()[-1] == proof
+    assert "--expect: expected a head as --verify says it" in refused("log", "--expect", "two")
+
+
+def test_a_log_whose_end_is_gone_is_told_as_far_as_it_goes_and_is_an_error(stores: Stores) -> None:
+    done("hold", "champion", "--because", "x")
+    head = stores.release_log.find_head()
+    find_entry(stores, 1).unlink()  # which no record and no snapshot knows: only who kept its head
+    assert "set up" in done("log")
+    said = refused("log", "--expect", f"2:{head.md5}")
+    assert "set up" in said
+    assert f"expected 2 entries, the last with md5 {head.md5} (known by --expect), found 1 entry" in said
+
+
+def cut_log(stores: Stores) -> LogHead:
+    """Take the last of two entries away; a record knows it."""
+    done("hold", "champion", "--because", "x")
+    head = stores.release_log.find_head()
+    files = {"lake/release/x.parquet": "0" * 32}
+    stores.records.write(Record("release", SET_UP.date(), files, "1", {}, head=head))
+    find_entry(stores, 1).unlink()
+    return head
+
+
+@pytest.mark.parametrize("command", ["promote", "hold", "rollback"])
+def test_nobody_decides_from_a_log_whose_end_is_gone(stores: Stores, command: str) -> None:
+    cut_log(stores)
+    said = refused(command, "champion", "--because", "x")
+    assert "entries at its end are gone: expected 2 entries" in said
+    assert "pipeline-assets restore release" in said
+    assert not find_entry(stores, 1).exists()
+
+
+def test_what_is_lost_for_good_is_given_up_by_a_person_on_the_record(stores: Stores) -> None:
+    head = cut_log(stores)
+    told = done("confirm", "--because", "the disk is lost")
+    assert f"the disk is lost (ada); given up: 2:{head.md5}" in told
+    entry = stores.release_log.entries()[-1]
+    assert (entry.champion, entry.given_up, entry.decided_by) == (find(stores, 0), (head,), DecidedBy.PERSON)
+    assert "nothing needs to be confirmed" in done("confirm", "--because", "again")
+    assert "--because: expected a reason, found none" in refused("confirm", "--because", " ")
+
+
+def test_a_log_from_before_the_key_is_signed_by_a_person_and_proved_from_then_on(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIPELINE_LOG_KEY", f"mine:{'k' * 32}")
+    assert "not signed: entries 0 to 0 were added without a key" in refused("log")
+    done("confirm", "--because", "there is a key now")
+    assert done("log", "--verify").splitlines()[-1] == "signatures: proved: by key mine"
+    monkeypatch.setenv("PIPELINE_LOG_KEY", f"mine:{'x' * 32}")
+    assert "FORGED: entry 1 is not as it was signed with key mine" in refused("log", "--verify")
+    monkeypatch.setenv("PIPELINE_LOG_KEY", "secret-without-an-id-that-is-long-enough")
+    assert "secret-without" not in refused("log")
 
 
 def test_who_has_no_name_may_decide_too(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Level
 from pipeline_assets.core.freshness import FreshnessParams
 from pipeline_assets.core.release import ReleaseEntry, find_entry_in_force
+from pipeline_assets.core.release.alerts import TAMPERED_ALERT
 from pipeline_assets.core.release.states import State, read_state
 from pipeline_assets.core.release.watch import AccuracyParams
 from pipeline_assets.defs import release
@@ -336,12 +337,22 @@ def test_where_too_few_frauds_are_known_nothing_is_told(watch: Watch) -> None:
     assert watch.list_open() == []
 
 
-def test_a_log_that_was_changed_fails_the_tick(watch: Watch) -> None:
+def test_a_log_that_was_changed_is_told_once_and_nothing_is_decided_from_it_until_it_is_restored(watch: Watch) -> None:
     watch.set_up(State(A), SECOND)
     path = watch.root / "release" / "entries" / "00000000.json"
-    path.write_bytes(path.read_bytes().replace(b"hold", b"promote"))
-    with pytest.raises(Exception, match="was changed after it was written"):
-        watch.tick()
+    written = path.read_bytes()
+    path.write_bytes(written.replace(b"hold", b"promote"))
+    cursor = watch.cursor
+    for _ in range(2):
+        result = watch.tick()
+        assert "was changed after it was written" in str(result.skip_message)
+        assert watch.cursor == cursor
+        (incident,) = watch.alerts.list_open()
+        assert (incident.alert.key, incident.alert.level) == (TAMPERED_ALERT, Level.ERROR)
+        assert "pipeline-assets restore release" in incident.alert.what
+    path.write_bytes(written)
+    watch.tick()
+    assert TAMPERED_ALERT not in {incident.alert.key for incident in watch.alerts.list_open()}
 
 
 def test_an_observation_says_who_decided(watch: Watch) -> None:

@@ -14,6 +14,7 @@ from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import MODEL_EVALUATION, MODEL_HEALTH, RELEASE
 from pipeline_assets.core.lineage.recipes import MODEL, MODEL_WINDOW_DAYS, TRIAL_DAYS, describe_release
+from pipeline_assets.core.lineage.snapshots import LogHead
 from pipeline_assets.core.release import ReleaseEntry, ReleaseParams
 from pipeline_assets.core.release.evidence import Health, Signals, read_health
 from pipeline_assets.core.release.plot import plot_release
@@ -39,7 +40,8 @@ def release_models(stores: Stores, params: ReleaseParams, days: Sequence[date]) 
         written = stores.lake.write(RELEASE, day, frame)
         # The table comes first and names the version: who reads it follows what was decided, not the place in the log.
         files = {f"lake/{written.path}": written.md5, f"release/entries/{entry.sequence:08d}.json": entry.md5}
-        view.see(view.record(recipe, day, files))
+        last = max((entry, *entries), key=lambda one: one.sequence)
+        view.see(view.record(recipe, day, files, head=LogHead(last.sequence + 1, last.md5)))
         plots = {"traffic and average precision": partial(_plot, stores, evidence, day)} if day == days[-1] else {}
         made = describe("lake", RELEASE, day, written, frame, **describe_entry(entry))
         yield replace(made, plots=plots)

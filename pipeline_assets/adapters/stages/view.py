@@ -17,6 +17,7 @@ from pipeline_assets.contracts.tables import Table
 from pipeline_assets.core.lineage.inputs import ExpectedInputs, Present, expect_inputs
 from pipeline_assets.core.lineage.recipes import MODEL, Recipe
 from pipeline_assets.core.lineage.records import UNAVAILABLE, Key, Record
+from pipeline_assets.core.lineage.snapshots import LogHead
 
 # A partition that another run is replacing has for a moment new bytes and the old record: after these waits not.
 _REREAD_SECONDS: Final = (0.05, 0.2, 0.5)
@@ -140,11 +141,16 @@ class View:
         (set.add if record.lacking else set.discard)(self._degraded[record.asset], record.day)
 
     def record(
-        self, recipe: Recipe, day: date, files: Mapping[str, str], also: Mapping[str, str] | None = None
+        self,
+        recipe: Recipe,
+        day: date,
+        files: Mapping[str, str],
+        also: Mapping[str, str] | None = None,
+        head: LogHead | None = None,
     ) -> Record:
         """Record what was made of a partition: its files (hash by path in the data root) and what it was made from."""
         expected = self.expect(recipe, day, also)
-        record = Record(recipe.asset, day, dict(files), recipe.code, dict(expected.versions), expected.lacking)
+        record = Record(recipe.asset, day, dict(files), recipe.code, dict(expected.versions), expected.lacking, head)
         self._stores.records.write(record)
         if record.key in self.damaged:
             self._stores.damage.strike(record.key)

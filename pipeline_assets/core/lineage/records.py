@@ -12,6 +12,8 @@ from typing import Annotated, Final, NamedTuple
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
+from pipeline_assets.core.lineage.snapshots import LogHead
+
 UNAVAILABLE: Final = "unavailable"  # the version of an input that should have been read and could not be
 
 
@@ -57,6 +59,7 @@ class Record:
         code: The recipe's code when it was made.
         inputs: Version of each partition that was read, by ``asset@day``.
         lacking: Partitions it went on without, because they were held or absent.
+        head: How far the append-only log that it stands for reached then: of ``release``; None for what is no log.
     """
 
     asset: str
@@ -65,6 +68,7 @@ class Record:
     code: str
     inputs: dict[str, str]
     lacking: tuple[str, ...] = ()
+    head: LogHead | None = None
 
     @property
     def key(self) -> Key:
@@ -85,6 +89,8 @@ class Record:
         """JSON: the same record always gives the same bytes."""
         values = _ADAPTER.dump_python(self, mode="json")
         values["inputs"] = dict(sorted(values["inputs"].items()))
+        if self.head is None:  # not written: the record of what is no log keeps its bytes
+            del values["head"]
         return json.dumps(values, indent=0).encode() + b"\n"
 
 

@@ -14,6 +14,7 @@ from pipeline_assets.core.release.watch import Accuracy
 
 LOG_ALERT_PREFIX: Final = "release/log/"  # the alerts that follow from the log alone
 WEAK_ALERT_PREFIX: Final = "release/weak/"
+TAMPERED_ALERT: Final = "release/tampered"
 _NEWS: Final = timedelta(days=3)  # how long a change is told; and a log that ends before it says nothing of now
 
 
@@ -39,6 +40,18 @@ def describe_weakness(accuracy: Accuracy, backup: str | None, now: datetime) -> 
         since=now,
         next_step="look at drift and performance for what has changed, then train on it: pipeline-assets train",
         level=Level.WARN,
+    )
+
+
+def describe_tampering(problem: str, now: datetime) -> Alert:
+    """The alert that the release log is not as it was written, so that nothing is decided from it."""
+    return Alert(
+        key=TAMPERED_ALERT,
+        what=problem,
+        where="the release log",
+        since=now,
+        next_step="see pipeline-assets release log; no day is released or scored until the log is restored",
+        level=Level.ERROR,
     )
 
 

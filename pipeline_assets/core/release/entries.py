@@ -1,5 +1,6 @@
 """The entries of the release log: who decides from when on, and why. Added one after the other, and never changed."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
@@ -10,17 +11,21 @@ from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationEr
 from pydantic.dataclasses import dataclass as validated
 
 from pipeline_assets.contracts.vocabularies import DecidedBy, ReleaseAction
+from pipeline_assets.core.lineage.snapshots import LogHead
 
 _STRICT: Final = ConfigDict(extra="forbid")
 # Of what entries did not have from the beginning, the default is not written: so an old entry keeps its bytes.
-_LATER_DEFAULTS: Final = {
+_LATER_DEFAULTS: Final[Mapping[str, Any]] = {
     "shadow": None,
     "trial_since": None,
     "stage_since": None,
     "is_held": False,
     "failed_over_since": None,
     "decided_by": str(DecidedBy.PIPELINE),
+    "given_up": [],
+    "signature": "",
 }
+_PLACE: Final = frozenset({"sequence", "previous_md5", "signature"})
 
 
 class ReleaseEntryError(ValueError):
@@ -46,6 +51,8 @@ class ReleaseEntry:
         is_held: Whether a person holds the trial: it goes no further until a person lets it.
         failed_over_since: First day on which the backup decides in the place of the champion; None where it does not.
         decided_by: The pipeline or a person.
+        given_up: How far the log had reached, where entries are lost for good and a person goes on without them.
+        signature: Of this entry and all before it, where there is a key; see :mod:`..lineage.append_log`.
         evidence: The metrics that the decision was taken on, by subject and name.
         sequence: Place in the log, from 0 on.
         previous_md5: Hash of the bytes of the entry before; empty for the first. A change of the past breaks the chain.
@@ -68,6 +75,8 @@ class ReleaseEntry:
     is_held: bool = False
     failed_over_since: date | None = None
     decided_by: DecidedBy = DecidedBy.PIPELINE
+    given_up: tuple[LogHead, ...] = ()
+    signature: str = ""
 
     @property
     def is_failed_over(self) -> bool:
@@ -77,11 +86,16 @@ class ReleaseEntry:
     @property
     def decision(self) -> Mapping[str, Any]:
         """What was decided and why, without the place in the log."""
-        return {name: value for name, value in self._dump().items() if name not in {"sequence", "previous_md5"}}
+        return {name: value for name, value in self._dump().items() if name not in _PLACE}
 
     def to_bytes(self) -> bytes:
         """Canonical JSON: the same entry always gives the same bytes."""
         return json.dumps(self._dump(), sort_keys=True, indent=1).encode() + b"\n"
+
+    @property
+    def unsigned(self) -> bytes:
+        """The bytes without the signature: what it signs."""
+        return dataclasses.replace(self, signature="").to_bytes()
 
     @property
     def md5(self) -> str:
