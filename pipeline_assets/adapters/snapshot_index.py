@@ -13,17 +13,19 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from pipeline_assets.adapters.files import is_of_one_file
 from pipeline_assets.adapters.landing import is_complete
 from pipeline_assets.adapters.replica import hash_bytes
 from pipeline_assets.adapters.storage import Storage
 from pipeline_assets.core.lineage.recipes import LANDING
 from pipeline_assets.core.lineage.records import RecordError, read_record
+from pipeline_assets.core.names import find_name_fault, show_name
 
 _LOG: Final = logging.getLogger(__name__)
 _PATH: Final = "snapshots/index.json"
 _RECORDS: Final = "records"
 _NEVER_CHANGED: Final = ("models", "release")  # folders in which a file that has other bytes than before is damaged
-_ALONE: Final = (LANDING, *_NEVER_CHANGED, "holds", "reports")
+_ALONE: Final = (*_NEVER_CHANGED, "holds", "reports")
 _WORLD: Final = "world.json"  # which world was simulated, and from which day on
 _PASSING: Final = "/checkpoints/"  # there only while a training goes on
 _PARTITION: Final = "/date="  # of the reports only tables are kept: the others are made from what is kept
@@ -88,6 +90,7 @@ def scan(root: Storage, before: Index) -> Scan:
     entries, fresh, unsettled = _look(root, records, before)
     recorded = {path for entry in entries.values() for path in entry.files}
     alone = {_WORLD: root.stamp(_WORLD)} if root.exists(_WORLD) else {}
+    alone |= _find_landed(root)
     alone |= {
         path: stamp
         for folder in _ALONE
@@ -115,14 +118,26 @@ class Source:
             content = self._root.read(self._paths[md5])
         except (KeyError, FileNotFoundError):
             return None
+        except OSError as error:
+            if not is_of_one_file(error):
+                raise
+            return None
         return content if hash_bytes(content) == md5 else None
 
 
 def _is_kept(path: str) -> bool:
-    folder = path.split("/", maxsplit=1)[0]
-    if folder == LANDING:
-        return is_complete("/".join(path.split("/")[3:]))
-    return _PASSING not in path and (folder != "reports" or _PARTITION in path)
+    return _PASSING not in path and (not path.startswith("reports/") or _PARTITION in path)
+
+
+def _find_landed(root: Storage) -> dict[str, str]:
+    """By path the stamps of what landed: of what others put there only what is data, never what a link names."""
+    plain = {path for path in root.list_plain(LANDING).files if _is_landed(path)}
+    return {path: stamp for path, stamp in root.stamps(LANDING).items() if path in plain}
+
+
+def _is_landed(path: str) -> bool:
+    name = "/".join(path.split("/")[3:])
+    return is_complete(name) and find_name_fault(name) is None
 
 
 def _look(
@@ -154,9 +169,16 @@ def _look(
 def _hash(root: Storage, path: str) -> dict[str, str] | None:
     """The hashes of what an object stands for; None where it is gone, or its files are not those that it names."""
     try:
-        content = root.read(path)
+        content = root.read_plain(path) if path.startswith(f"{LANDING}/") else root.read(path)
         named = read_record(content).files if path.startswith(f"{_RECORDS}/") else {}
         is_as_named = all(hash_bytes(root.read(file)) == md5 for file, md5 in named.items())
     except (FileNotFoundError, RecordError):
+        return None
+    except OSError as error:
+        if not is_of_one_file(error):
+            raise
+        _LOG.warning(
+            "%s/%s cannot be read (%s): it is kept as it was before", root.root, show_name(path), error.strerror
+        )
         return None
     return {path: hash_bytes(content), **named} if is_as_named else None

@@ -47,6 +47,14 @@ class Healer:
         self.say(f"verifying the bytes of {len(records)} partitions ...")
         return list(find_damage(self.stores, records))
 
+    def describe_refused(self) -> list[str]:
+        """What lies in the landing zone and is no data, in lines for a person."""
+        refused = self.stores.landing.list_refused()
+        lines = [f"{len(refused)} things in the landing zone are no data; rename, replace or remove them:"]
+        lines += [f"  {one}" for one in refused[:_SHOWN]]
+        more = [f"  and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+        return [*lines, *more] if refused else []
+
     def plan(self, damage: Sequence[Damage] = ()) -> tuple[Lake, Plan]:
         """The plan for what is there now."""
         import dagster as dg
