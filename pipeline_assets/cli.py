@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from pipeline_assets.adapters.permissions import apply_umask
 from pipeline_assets.commands.card import CARD_COMMANDS
 from pipeline_assets.commands.lineage import LINEAGE_COMMANDS
+from pipeline_assets.commands.locks import LOCK_COMMANDS
 from pipeline_assets.commands.opening import open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
 from pipeline_assets.commands.rehearsal import REHEARSAL_COMMANDS
@@ -24,6 +26,10 @@ def main() -> None:
     """The console script: errors that a user can mend are one message, not a stack."""
     logging.basicConfig(format="    %(message)s", level=logging.WARNING)
     logging.getLogger("pipeline_assets").setLevel(logging.INFO)
+    try:
+        apply_umask()
+    except ValueError as error:
+        raise SystemExit(f"Error: {error}") from error
     commands(prog_name="pipeline-assets")
 
 
@@ -34,7 +40,7 @@ def commands() -> None:
 
 for _command in (
     *CARD_COMMANDS, *TRAINING_COMMANDS, *RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS,
-    *REPRODUCTION_COMMANDS, *STAGE_COMMANDS, *RELEASE_COMMANDS,
+    *REPRODUCTION_COMMANDS, *STAGE_COMMANDS, *RELEASE_COMMANDS, *LOCK_COMMANDS,
     *REHEARSAL_COMMANDS,
 ):  # fmt: skip
     commands.add_command(_command)

@@ -134,10 +134,12 @@ class LandingZone:
         """Return all files of a day, by feed; a feed without any has an empty list. See :meth:`take_day`."""
         return self.take_day(day).files
 
-    def list_refused(self) -> list[Refused]:
+    def list_refused(self, *, is_read: bool = True) -> list[Refused]:
         """Return what is refused on any day and beside the days, in order of their paths.
 
-        The files of a day are read for it once; later only while some of them cannot be.
+        Args:
+            is_read: Whether files that cannot be read are among it: those of a day are read for it once by this object,
+                later only while some of them cannot be.
         """
         found: list[Refused] = []
         days: set[date] = set()
@@ -145,7 +147,7 @@ class LandingZone:
             names, refused = _judge(feed, self._storage.list_plain(feed.value))
             found += refused
             days |= names.keys()
-        for day in sorted(days):
+        for day in sorted(days) if is_read else ():
             if day not in self._versions:
                 self.version(day)
             found += self._unreadable.get(day, [])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.integrity import find_damage, mend
+from pipeline_assets.adapters.leftovers import sweep_leftovers
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.commands.chains import ChainFailedError
@@ -72,6 +73,9 @@ class Healer:
         Raises:
             NotHealedError: Something failed, or the plan does not become empty.
         """
+        swept = sweep_leftovers([self.stores.root, *(replica.storage for replica in self.replicas)])
+        if swept:
+            self.say(f"{len(swept)} temporary files and folders of killed processes removed")
         for one in mend(self.stores, damage, self.replicas):
             if one.replica:
                 self.say(f"{one.damage.path}: restored from {one.replica}")
