@@ -242,7 +242,8 @@ def _judge(feed: Feed, listing: Listing) -> tuple[dict[date, list[str]], list[Re
     for path, other in listing.others.items():
         day, name = _split(feed, path)
         if not name or is_complete(name):
-            refused.append(Refused(feed, day, name, other.why, other.error))
+            why = other.why if name else other.why.replace("expected a file", "expected a folder")
+            refused.append(Refused(feed, day, name, why, other.error))
     for path in listing.folders:
         day, name = _split(feed, path)
         if find_format(name) in FORMATS and path not in parents and is_complete(name):
