@@ -88,7 +88,7 @@ def deliver(
 
 def _list_visible(source: Path) -> tuple[list[str], dict[str, str]]:
     """The paths of the files of a source, and by path, to be shown, why others are none."""
-    listing = look_into(f"{source}", "")
+    listing = look_into(f"{source}", "", is_strict=True)
     others = {show_name(path): one.why for path, one in listing.others.items() if _is_visible(path)}
     for folder in listing.folders:
         if find_format(folder) in FORMATS and not any(path.startswith(f"{folder}/") for path in listing.files):

@@ -136,15 +136,20 @@ def list_files(root: str, prefix: str) -> list[str]:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
-                elif not entry.name.startswith(TEMPORARY_PREFIX) and entry.is_file() and _is_text(entry.path):
+                elif not entry.name.startswith(TEMPORARY_PREFIX) and _is_file(entry) and _is_text(entry.path):
                     found.append(entry.path)
     return sorted(path[len(root) :].lstrip("/") for path in found)
 
 
-def look_into(root: str, prefix: str) -> Listing:
+def look_into(root: str, prefix: str, *, is_strict: bool = False) -> Listing:
     """List what lies in the folder ``prefix`` below ``root`` and below, whoever put it there: no link is followed.
 
     Only ``root`` itself and its own folders may be links: they are the operator's, what is below them is the sender's.
+
+    Args:
+        root: The folder that the paths begin in.
+        prefix: The folder to look into; empty for all.
+        is_strict: Whether the folders of ``root`` are the sender's, too.
 
     Raises:
         OSError: A folder that is the operator's cannot be read; one that is not there is empty.
@@ -159,11 +164,12 @@ def look_into(root: str, prefix: str) -> Listing:
     while waiting:
         folder = waiting.pop()
         try:
-            _look_into_one(root, folder, listing, waiting)
+            _look_into_one(root, folder, listing, waiting, follow_links=not folder and not is_strict)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            if folder == own or not is_of_one_file(error):
+            is_own = "/" not in folder and not (is_strict and folder)
+            if is_own or not is_of_one_file(error):
                 raise
             listing.others[folder] = NotData(f"a folder that cannot be read ({error.strerror})", error)
         else:
@@ -173,7 +179,7 @@ def look_into(root: str, prefix: str) -> Listing:
     return listing
 
 
-def _look_into_one(root: str, folder: str, listing: Listing, waiting: list[str]) -> None:
+def _look_into_one(root: str, folder: str, listing: Listing, waiting: list[str], *, follow_links: bool) -> None:
     with os.scandir(f"{root}/{folder}") as entries:
         for entry in entries:
             path = f"{folder}/{entry.name}" if folder else entry.name
@@ -181,7 +187,7 @@ def _look_into_one(root: str, folder: str, listing: Listing, waiting: list[str])
                 continue
             if entry.is_file(follow_symlinks=False):
                 listing.files.append(path)
-            elif not entry.is_dir(follow_symlinks=False):
+            elif not _is_folder(entry, follow_links=follow_links):
                 with contextlib.suppress(FileNotFoundError):  # it is gone again
                     kind = describe_kind(entry.stat(follow_symlinks=False).st_mode)
                     listing.others[path] = NotData(f"{kind}, expected a file")
@@ -251,6 +257,21 @@ def flush_folder(folder: Path) -> None:
 def show_error(error: OSError) -> str:
     """Return what the operating system said of a file, without its path."""
     return error.strerror or show_name(str(error))
+
+
+def _is_folder(entry: "os.DirEntry[str]", *, follow_links: bool) -> bool:
+    try:
+        return entry.is_dir(follow_symlinks=follow_links)
+    except OSError:
+        return False
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Whether it is a regular file or a link to one; a link that leads in a circle is none."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
 
 
 def _is_text(path: str) -> bool:

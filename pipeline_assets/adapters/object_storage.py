@@ -92,6 +92,10 @@ class ObjectStorage:
         """See :class:`Storage`: there are only objects."""
         return Listing(files=self.list(prefix))
 
+    def stamp_plain(self, prefix: str) -> dict[str, str]:
+        """See :class:`Storage`."""
+        return self.stamps(prefix)
+
     def read_plain(self, path: str) -> bytes:
         """See :class:`Storage`."""
         return self.read(path)

@@ -8,7 +8,7 @@ import errno
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Final, Protocol
@@ -59,6 +59,9 @@ class Storage(Protocol):
 
     def list_plain(self, prefix: str) -> Listing:
         """What others put into the folder ``prefix`` and below: plain files, and what is none; no link is followed."""
+
+    def stamp_plain(self, prefix: str) -> dict[str, str]:
+        """By path the :meth:`stamp` of the files that :meth:`list_plain` lists."""
 
     def read_plain(self, path: str) -> bytes:
         """Like :meth:`read`, of a file that others put there: never through a link. Raises NotPlainError."""
@@ -129,11 +132,7 @@ class LocalStorage:
 
     def stamps(self, prefix: str) -> dict[str, str]:
         """See :class:`Storage`; what is removed while it is listed is left out."""
-        found = {}
-        for path in self.list(prefix):
-            with contextlib.suppress(FileNotFoundError):
-                found[path] = _stamp_file(os.stat(f"{self._folder}/{path}"))  # noqa: PTH116 - as above
-        return found
+        return self._stamp_all(self.list(prefix))
 
     def delete(self, path: str) -> None:
         """See :class:`Storage`."""
@@ -145,6 +144,17 @@ class LocalStorage:
     def list_plain(self, prefix: str) -> Listing:
         """See :class:`Storage`."""
         return files.look_into(str(self._folder), prefix)
+
+    def stamp_plain(self, prefix: str) -> dict[str, str]:
+        """See :class:`Storage`; what is removed while it is listed is left out."""
+        return self._stamp_all(self.list_plain(prefix).files)
+
+    def _stamp_all(self, paths: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = _stamp_file(os.stat(f"{self._folder}/{path}"))  # noqa: PTH116 - thousands of texts
+        return found
 
     def read_plain(self, path: str) -> bytes:
         """See :class:`Storage`."""
