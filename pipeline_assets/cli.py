@@ -83,7 +83,6 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
     if source is not None:
         from pipeline_assets.adapters.delivery import deliver
         from pipeline_assets.adapters.stores import open_stores
-        from pipeline_assets.core.names import show_name
         from pipeline_assets.settings import read_settings
 
         settings = read_settings()
@@ -93,11 +92,7 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
         click.echo(
             f"    {delivered.files_landed} new files, {delivered.files_there} landed before, {delivered.rows} rows"
             + (f"; {delivered.rows_outside} rows of other days left out" if delivered.rows_outside else "")
-            + (
-                f"; skipped, of no known format: {', '.join(map(show_name, delivered.skipped))}"
-                if delivered.skipped
-                else ""
-            )
+            + (f"; skipped, of no known format: {', '.join(delivered.skipped)}" if delivered.skipped else "")
         )
         for refused in delivered.refused:
             click.echo(f"    REFUSED, no data: {refused}")

@@ -66,7 +66,7 @@ def deliver(
     for path in paths:
         name = path.replace("/", "__")
         if find_format(name) not in FORMATS:
-            skipped.append(path)
+            skipped.append(show_name(path))
             continue
         fault = find_name_fault(name_chargebacks(name))  # the longer of the two that it may land under
         content = _read(source, path, refused) if fault is None else None

@@ -19,7 +19,7 @@ from pipeline_assets.adapters.replica import hash_bytes
 from pipeline_assets.adapters.storage import Storage, within
 from pipeline_assets.core.lineage.recipes import LANDING
 from pipeline_assets.core.lineage.records import RecordError, read_record
-from pipeline_assets.core.names import find_name_fault, show_name
+from pipeline_assets.core.names import find_name_fault
 
 _LOG: Final = logging.getLogger(__name__)
 _PATH: Final = "snapshots/index.json"
@@ -183,8 +183,5 @@ def _hash(root: Storage, zone: Storage, path: str) -> dict[str, str] | None:
     except OSError as error:
         if not is_of_one_file(error):
             raise
-        _LOG.warning(
-            "%s/%s cannot be read (%s): it is kept as it was before", root.root, show_name(path), error.strerror
-        )
         return None
     return {path: hash_bytes(content), **named} if is_as_named else None
