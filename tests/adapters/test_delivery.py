@@ -189,8 +189,11 @@ def test_what_is_no_data_in_a_source_is_refused_and_named_and_the_rest_lands(tmp
     (source / "sub").mkdir(parents=True)
     (source / "good.parquet").write_bytes(parquet(foreign(1, 2)))
     shown = {make(source / "sub") for make in THINGS.values()}
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "other.parquet").write_bytes(parquet(foreign(3)))
+    (source / "linked").symlink_to(tmp_path / "elsewhere")
     done = deliver(source, LandingZone(LocalStorage(tmp_path / "zone")), PARAMS, FIRST, FIRST)
-    assert (done.files_landed, done.rows, done.skipped) == (2 - 1, 2, ())
-    assert len(done.refused) == len(THINGS)
+    assert (done.files_landed, done.rows, done.skipped) == (1, 2, ())
+    assert len(done.refused) == len(THINGS) + 1
     for name in shown:
         assert any(name[-12:] in one for one in done.refused), name
