@@ -6,8 +6,10 @@ from pathlib import Path
 
 import click
 
+from pipeline_assets.adapters.permissions import apply_umask
 from pipeline_assets.commands.card import CARD_COMMANDS
 from pipeline_assets.commands.lineage import LINEAGE_COMMANDS
+from pipeline_assets.commands.locks import LOCK_COMMANDS
 from pipeline_assets.commands.opening import DEBUG_VARIABLE, ReportingGroup, open_chains, reports_errors
 from pipeline_assets.commands.recovery import RECOVERY_COMMANDS
 from pipeline_assets.commands.rehearsal import REHEARSAL_COMMANDS
@@ -24,6 +26,10 @@ def main() -> None:
     """The console script: errors that a user can mend are one message, not a stack."""
     logging.basicConfig(format="    %(message)s", level=logging.WARNING)
     logging.getLogger("pipeline_assets").setLevel(logging.INFO)
+    try:
+        apply_umask()
+    except ValueError as error:
+        raise SystemExit(f"Error: {error}") from error
     commands(prog_name="pipeline-assets")
 
 
@@ -36,7 +42,7 @@ def commands(debug: bool) -> None:
 
 for _command in (
     *CARD_COMMANDS, *TRAINING_COMMANDS, *RECOVERY_COMMANDS, *LINEAGE_COMMANDS, *SNAPSHOT_COMMANDS,
-    *REPRODUCTION_COMMANDS, *STAGE_COMMANDS, *RELEASE_COMMANDS,
+    *REPRODUCTION_COMMANDS, *STAGE_COMMANDS, *RELEASE_COMMANDS, *LOCK_COMMANDS,
     *REHEARSAL_COMMANDS,
 ):  # fmt: skip
     commands.add_command(_command)
@@ -90,6 +96,8 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
             + (f"; {delivered.rows_outside} rows of other days left out" if delivered.rows_outside else "")
             + (f"; skipped, of no known format: {', '.join(delivered.skipped)}" if delivered.skipped else "")
         )
+        for refused in delivered.refused:
+            click.echo(f"    REFUSED, no data: {refused}")
     _run_chains(first.date(), last.date())
     _summarise()
 
@@ -165,7 +173,7 @@ def sql(statement: str, style: str, output: Path | None) -> None:
     In csv, an apostrophe stands before what a spreadsheet could take for a formula: texts that begin with = + - @ and
     the like. Numbers are never changed.
     """
-    from pipeline_assets.adapters.files import write_file
+    from pipeline_assets.adapters.exports import write_file
     from pipeline_assets.adapters.sql import query, render
     from pipeline_assets.adapters.stores import open_stores
     from pipeline_assets.settings import read_settings

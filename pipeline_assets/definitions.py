@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.permissions import apply_umask
 from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.adapters.storage import within
@@ -61,7 +62,7 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
     remotes = open_replicas(stores.root, params.snapshots.remotes)
     calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains(surveyor.recipes)
     return dg.Definitions.merge(
-        ingestion.build(calendar, recipes),
+        ingestion.build(calendar, recipes, clock),
         features.build(calendar, recipes),
         models.build(calendar, recipes),
         health.build(calendar, recipes),
@@ -89,4 +90,5 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """The entry point of ``workspace.yaml``: the settings come from the environment and from params.yaml."""
+    apply_umask()  # of the process that loads them, which Dagster has started
     return build_definitions(read_settings())

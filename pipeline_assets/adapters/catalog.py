@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from pipeline_assets.adapters.locks import Lock
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.core.lineage.dvc_trees import SnapshotError
 from pipeline_assets.core.lineage.snapshots import UNNAMED, RootCard, Snapshot, read_card, read_snapshot
@@ -24,7 +25,7 @@ _MANIFESTS: Final = "snapshots"
 _PENDING: Final = "pending"
 _CARD: Final = "root.json"
 _NEEDED: Final = "needed.json"
-_LOCK: Final = "locks/objects"
+_LOCK: Final = "roots/lock"
 _DIGITS: Final = 8  # of a manifest's name
 _THREADS: Final = 8
 
@@ -46,9 +47,9 @@ class Catalog:
         self._storage = remote.storage
         self.root = remote.root
 
-    def lock(self) -> AbstractContextManager[None]:
+    def lock(self, purpose: str) -> AbstractContextManager[Lock]:
         """Hold the remote: while one data root puts objects and names them, no other removes any."""
-        return self._storage.lock(_LOCK)
+        return self._storage.lock(_LOCK, purpose=purpose)
 
     def list_numbers(self, root: str) -> list[int]:
         """Return the numbers of the manifests of one data root, in order.

@@ -12,7 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.adapters.files import is_of_one_file
+from pipeline_assets.adapters.landing import LandingZone
+from pipeline_assets.adapters.storage import Storage, within
+from pipeline_assets.core.lineage.recipes import LANDING
 from pipeline_assets.core.lineage.stages import LAND, STAGES, list_folders
 
 _LOG: Final = logging.getLogger(__name__)
@@ -54,6 +57,9 @@ def commit_workspace(root: Storage) -> str:
     workspace = find_workspace(root)
     if workspace is None:
         return "the data root lies in no DVC workspace with a dvc.lock"
+    refused = LandingZone(within(root, LANDING)).list_refused(is_read=False)
+    if refused:  # DVC would open a pipe and wait for ever, or stop at a name that is no text
+        return f"not committed while {len(refused)} things in the landing zone are no data, the first is {refused[0]}"
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
@@ -61,7 +67,12 @@ def commit_workspace(root: Storage) -> str:
     for stage in (LAND, *STAGES):
         complete_folders(root, list_folders(stage))
     with Repo(str(workspace), _wait_for_lock=True) as repo:
-        done = f"{len(repo.commit(force=True, allow_missing=True))} stages committed in {workspace.name}"
+        try:
+            done = f"{len(repo.commit(force=True, allow_missing=True))} stages committed in {workspace.name}"
+        except OSError as error:
+            if not is_of_one_file(error):
+                raise
+            return f"not committed while a file cannot be read: {error}"
         try:
             repo.push()
         except (OSError, DvcException) as error:  # the snapshot itself is in the remotes that could be reached

@@ -21,6 +21,7 @@ from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.core.lineage.dvc_trees import SnapshotError, is_tree
 
 _LOCK: Final = "snapshots/lock"
+_PURPOSE: Final = "collecting garbage"
 _THREADS: Final = 8
 
 
@@ -75,7 +76,7 @@ def collect_garbage(
     collections: list[Collection] = []
     with ExitStack() as held:
         if not is_dry_run:
-            held.enter_context(snapshots.root.lock(_LOCK))
+            held.enter_context(snapshots.root.lock(_LOCK, purpose=_PURPOSE))
         card = load_card(snapshots.root)
         for remote, catalog in zip(snapshots.objects.remotes, snapshots.catalogs, strict=True):
             behind: Behind = {}
@@ -84,14 +85,14 @@ def collect_garbage(
                     raise SnapshotError(reason)
                 if card is None:
                     raise SnapshotError("this data root has no id yet; take a snapshot first")
-                if not is_dry_run:
-                    held_remote.enter_context(catalog.lock())
+                lock = None if is_dry_run else held_remote.enter_context(catalog.lock(_PURPOSE))
                 if snapshots.find_foreign(catalog, card.id, snapshots.list_entries()):
                     raise SnapshotError(
                         f"another data root goes on as {card.id}; take a snapshot first: it gets a new id"
                     )
                 plan = _plan(snapshots, remote, catalog, card.id, garbage, now - grace)
-                if not is_dry_run:
+                if lock is not None:
+                    lock.check()
                     _carry_out(remote, catalog, card.id, garbage, plan)
                 collections.append(plan.collection)
             if remote.root in behind:
@@ -112,7 +113,7 @@ def forget_root(snapshots: Snapshots, root: str, own: str) -> int:
     """
     n_removed = 0
     for catalog in snapshots.catalogs:
-        with catalog.lock():
+        with catalog.lock(_PURPOSE):
             given_up = catalog.read_all(root)
             if given_up:
                 catalog.announce(own, snapshots.objects.list_named(given_up))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from pipeline_assets.adapters.files import write_file
+from pipeline_assets.adapters.exports import write_file
 from pipeline_assets.adapters.lake import Lake
 from pipeline_assets.adapters.landing import LandingZone
 from pipeline_assets.contracts.tables import QUARANTINE

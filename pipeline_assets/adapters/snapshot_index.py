@@ -13,18 +13,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final, NamedTuple
 
+from pipeline_assets.adapters.files import is_of_one_file
 from pipeline_assets.adapters.landing import is_complete
 from pipeline_assets.adapters.replica import hash_bytes
-from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.adapters.storage import Storage, within
 from pipeline_assets.core.lineage.recipes import LANDING
 from pipeline_assets.core.lineage.records import RecordError, read_record
+from pipeline_assets.core.names import find_name_fault
 
 _LOG: Final = logging.getLogger(__name__)
 _PATH: Final = "snapshots/index.json"
 _RECORDS: Final = "records"
 _RECORDED: Final = ("lake",)  # folders of which only recorded files are kept
 _NEVER_CHANGED: Final = ("models", "release")  # folders in which a file that has other bytes than before is damaged
-_ALONE: Final = (LANDING, *_NEVER_CHANGED, "holds", "reports")
+_ALONE: Final = (*_NEVER_CHANGED, "holds", "reports")
 _WORLD: Final = "world.json"  # which world was simulated, and from which day on
 _PASSING: Final = "/checkpoints/"  # there only while a training goes on
 _PARTITION: Final = "/date="  # of the reports only tables are kept: the others are made from what is kept
@@ -86,16 +88,18 @@ class Scan:
 def scan(root: Storage, before: Index) -> Scan:
     """Look at what has changed since ``before``."""
     records = {path: stamp for path, stamp in root.stamps(_RECORDS).items() if path.endswith(".json")}
-    entries, fresh, unsettled = _look(root, records, before)
+    zone = within(root, LANDING)
+    entries, fresh, unsettled = _look(root, zone, records, before)
     recorded = {path for entry in entries.values() for path in entry.files}
     alone = {_WORLD: root.stamp(_WORLD)} if root.exists(_WORLD) else {}
+    alone |= _find_landed(zone, before)
     alone |= {
         path: stamp
         for folder in _ALONE
         for path, stamp in root.stamps(folder).items()
         if path not in recorded and _is_kept(path)
     }
-    others, more, damaged = _look(root, alone, before)
+    others, more, damaged = _look(root, zone, alone, before)
     return Scan(Index({**entries, **others}), fresh | more, [*unsettled, *damaged])
 
 
@@ -116,6 +120,10 @@ class Source:
             content = self._root.read(self._paths[md5])
         except (KeyError, FileNotFoundError):
             return None
+        except OSError as error:
+            if not is_of_one_file(error):
+                raise
+            return None
         return content if hash_bytes(content) == md5 else None
 
 
@@ -126,14 +134,26 @@ def belongs_to_snapshots(path: str) -> bool:
 
 
 def _is_kept(path: str) -> bool:
-    folder = path.split("/", maxsplit=1)[0]
-    if folder == LANDING:
-        return is_complete("/".join(path.split("/")[3:]))
-    return _PASSING not in path and (folder != "reports" or _PARTITION in path)
+    return _PASSING not in path and (not path.startswith("reports/") or _PARTITION in path)
+
+
+def _find_landed(zone: Storage, before: Index) -> dict[str, str]:
+    """By path the stamps of what landed: of what others put there only what is data, never what a link names.
+
+    What lies in a folder that cannot be read now is taken to be as it was.
+    """
+    found = {f"{LANDING}/{path}": stamp for path, stamp in zone.stamp_plain("").items() if _is_landed(path)}
+    closed = tuple(f"{LANDING}/{path}/" for path, one in zone.list_plain("").others.items() if one.error is not None)
+    return found | {path: entry.stamp for path, entry in before.entries.items() if closed and path.startswith(closed)}
+
+
+def _is_landed(path: str) -> bool:
+    name = "/".join(path.split("/")[2:])  # below feed and day
+    return is_complete(name) and find_name_fault(name) is None
 
 
 def _look(
-    root: Storage, stamps: Mapping[str, str], before: Index
+    root: Storage, zone: Storage, stamps: Mapping[str, str], before: Index
 ) -> tuple[dict[str, Entry], dict[str, str], list[str]]:
     entries = {path: before.entries[path] for path in stamps if path in before.entries}
     changed = [path for path, stamp in stamps.items() if path not in entries or entries[path].stamp != stamp]
@@ -143,7 +163,7 @@ def _look(
             missing = [path for path in changed if path not in found]
             if missing:
                 time.sleep(seconds)
-                hashed = zip(missing, pool.map(lambda one: _hash(root, one), missing), strict=True)
+                hashed = zip(missing, pool.map(lambda one: _hash(root, zone, one), missing), strict=True)
                 found |= {path: files for path, files in hashed if files is not None}
     fresh: dict[str, str] = {}
     unsettled = []
@@ -158,12 +178,17 @@ def _look(
     return entries, fresh, unsettled
 
 
-def _hash(root: Storage, path: str) -> dict[str, str] | None:
+def _hash(root: Storage, zone: Storage, path: str) -> dict[str, str] | None:
     """The hashes of what an object stands for; None where it is gone, or its files are not those that it names."""
     try:
-        content = root.read(path)
+        is_landed = path.startswith(f"{LANDING}/")
+        content = zone.read_plain(path.removeprefix(f"{LANDING}/")) if is_landed else root.read(path)
         named = read_record(content).files if path.startswith(f"{_RECORDS}/") else {}
         is_as_named = all(hash_bytes(root.read(file)) == md5 for file, md5 in named.items())
     except (FileNotFoundError, RecordError):
+        return None
+    except OSError as error:
+        if not is_of_one_file(error):
+            raise
         return None
     return {path: hash_bytes(content), **named} if is_as_named else None

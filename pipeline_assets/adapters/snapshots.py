@@ -68,10 +68,10 @@ class Snapshots:
             RemotesUnreachableError: No remote took the bytes; nothing was taken, and taking it again is right.
         """
         behind: Behind = {}
-        with self.root.lock(_LOCK), ExitStack() as held:
+        with self.root.lock(_LOCK, purpose="taking a snapshot"), ExitStack() as held:
             for remote, catalog in sorted(zip(self._remotes, self.catalogs, strict=True), key=lambda one: one[1].root):
                 with noting(remote, behind):
-                    held.enter_context(catalog.lock())
+                    held.enter_context(catalog.lock("taking a snapshot"))
             card, before, used = self.settle(now, behind)
             replication = Replication(self._remotes, self.objects, card, behind)
             state, n_new = self._scan_and_put(before[-1] if before else None, parameters, replication)

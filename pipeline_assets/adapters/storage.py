@@ -4,32 +4,35 @@ Only whole objects are read and written. Paths are relative, with forward slashe
 """
 
 import contextlib
+import errno
 import fcntl
-import io
 import os
 import secrets
-import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, Protocol
+from typing import IO, Final, Protocol
 
-if TYPE_CHECKING:
-    from obstore import ObjectMeta
+from pipeline_assets.adapters import files
+from pipeline_assets.adapters.files import TEMPORARY_PREFIX, Listing, flush_folder, make_folder, naming
+from pipeline_assets.adapters.locks import WAIT_SECONDS, FoundLock, Lock, break_file, hold_file, look_at_file
+from pipeline_assets.adapters.object_storage import ObjectStatus, ObjectStorage
+from pipeline_assets.adapters.probing import UnsuitableStoreError
 
-_LEASE_SECONDS = 60.0  # a lock in an object store that is not renewed for so long has no holder any more
-_LEASE_POLL_SECONDS = 0.5
-_DELETED_AT_ONCE = 1000  # objects a request: the most that S3 takes
-TEMPORARY_PREFIX = ".tmp-"  # never listed: what a killed write leaves behind is invisible
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "LocalStorage",
+    "Lock",
+    "ObjectStatus",
+    "ObjectStorage",
+    "Storage",
+    "open_storage",
+    "within",
+]
 
-
-class ObjectStatus(NamedTuple):
-    """What is known of an object without reading it: its size, and when it was written, by the clock of the store."""
-
-    n_bytes: int
-    modified_at: datetime
+# What a file system answers that knows no second name of a file: FAT, and many that programs or servers provide.
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
 class Storage(Protocol):
@@ -70,8 +73,27 @@ class Storage(Protocol):
     def delete_all(self, paths: Iterable[str]) -> None:
         """Remove many objects, flushed together at the end; silently where there are none."""
 
-    def lock(self, path: str) -> AbstractContextManager[None]:
-        """While the context lasts, whoever asks for the same lock waits; that of a killed process goes."""
+    def list_plain(self, prefix: str) -> Listing:
+        """What others put into the folder ``prefix`` and below: plain files, and what is none; no link is followed."""
+
+    def stamp_plain(self, prefix: str) -> dict[str, str]:
+        """By path the :meth:`stamp` of the files that :meth:`list_plain` lists."""
+
+    def read_plain(self, path: str) -> bytes:
+        """Like :meth:`read`, of a file that others put there: never through a link. Raises NotPlainError."""
+
+    def lock(self, path: str, *, purpose: str = "", wait_seconds: float = WAIT_SECONDS) -> AbstractContextManager[Lock]:
+        """While the context lasts, whoever asks for the same lock waits; that of a killed process goes.
+
+        Who has waited ``wait_seconds`` gets LockHeldError, which names the holder and its ``purpose``; whose lock was
+        broken or could not be renewed gets LockLostError at the end.
+        """
+
+    def list_locks(self) -> tuple[FoundLock, ...]:
+        """The locks that are held, or were when their holder died, in the folders at the top."""
+
+    def break_lock(self, path: str) -> None:
+        """Let the next one who asks get a lock, whoever holds it; its holder gets LockLostError."""
 
 
 class LocalStorage:
@@ -84,13 +106,12 @@ class LocalStorage:
 
     def read(self, path: str) -> bytes:
         """See :class:`Storage`."""
-        name = f"{self.root}/{path}"  # thousands of paths: as texts they take a third of the time
-        with _naming(name), open(name, "rb", buffering=0) as file:  # noqa: PTH123
+        with naming(self._folder / path), files.open_plain(self._folder / path) as file:
             return file.read()
 
     def open(self, path: str) -> IO[bytes]:
         """See :class:`Storage`."""
-        return (self._folder / path).open("rb")
+        return files.open_plain(self._folder / path)
 
     def write(self, path: str, content: bytes) -> None:
         """See :class:`Storage`: temporary file in the same folder, flush, rename, flush of the folder."""
@@ -104,6 +125,13 @@ class LocalStorage:
                 os.link(temporary, target)
             except FileExistsError:
                 return False
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                raise UnsuitableStoreError(
+                    f"{self.root}: expected a file system with hard links, by which one of two writers wins; found "
+                    f"that {target} got no name ({error.strerror}); use a folder on another file system"
+                ) from error
         return True
 
     def exists(self, path: str) -> bool:
@@ -121,29 +149,18 @@ class LocalStorage:
 
     def list(self, prefix: str) -> list[str]:
         """See :class:`Storage`."""
-        root = self.root
-        walk = os.walk(f"{root}/{prefix}" if prefix else root, onerror=_raise_unless_absent)
-        return sorted(
-            f"{folder}/{name}"[len(root) :].lstrip("/")
-            for folder, _, names in walk
-            for name in names
-            if not name.startswith(TEMPORARY_PREFIX)
-        )
+        return files.list_files(str(self._folder), prefix)
 
     def stamps(self, prefix: str) -> dict[str, str]:
         """See :class:`Storage`; what is removed while it is listed is left out."""
-        found = {}
-        for path in self.list(prefix):
-            with contextlib.suppress(FileNotFoundError):
-                found[path] = _stamp_file(os.stat(f"{self._folder}/{path}"))  # noqa: PTH116 - as above
-        return found
+        return self._stamp_all(self.list(prefix))
 
     def delete(self, path: str) -> None:
         """See :class:`Storage`."""
         target = self._folder / path
         target.unlink(missing_ok=True)
         if target.parent.is_dir():
-            _flush_folder(target.parent)
+            flush_folder(target.parent)
 
     def delete_all(self, paths: Iterable[str]) -> None:
         """See :class:`Storage`."""
@@ -153,138 +170,55 @@ class LocalStorage:
                 os.unlink(f"{self._folder}/{path}")  # noqa: PTH108 - as in stat
                 folders.add(path.rpartition("/")[0])
         for folder in folders:
-            _flush_folder(self._folder / folder)
+            flush_folder(self._folder / folder)
 
-    @contextlib.contextmanager
-    def lock(self, path: str) -> Iterator[None]:
+    def list_plain(self, prefix: str) -> Listing:
+        """See :class:`Storage`."""
+        return files.look_into(str(self._folder), prefix)
+
+    def stamp_plain(self, prefix: str) -> dict[str, str]:
+        """See :class:`Storage`; what is removed while it is listed is left out."""
+        return self._stamp_all(self.list_plain(prefix).files)
+
+    def _stamp_all(self, paths: Sequence[str]) -> dict[str, str]:
+        found = {}
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                found[path] = _stamp_file(os.stat(f"{self._folder}/{path}"))  # noqa: PTH116 - thousands of texts
+        return found
+
+    def read_plain(self, path: str) -> bytes:
+        """See :class:`Storage`."""
+        return files.read_landed(str(self._folder), path)
+
+    def lock(self, path: str, *, purpose: str = "", wait_seconds: float = WAIT_SECONDS) -> AbstractContextManager[Lock]:
         """See :class:`Storage`: the kernel's lock on a file, which goes with the process."""
-        target = self._folder / path
-        _make_folder(target.parent)
-        with target.open("a") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        return hold_file(self._folder / path, purpose, wait_seconds)
+
+    def list_locks(self) -> tuple[FoundLock, ...]:
+        """See :class:`Storage`."""
+        paths = sorted(path.relative_to(self._folder).as_posix() for path in self._folder.glob("*/*lock"))
+        return tuple(found for path in paths if (found := look_at_file(self._folder, path)) is not None)
+
+    def break_lock(self, path: str) -> None:
+        """See :class:`Storage`."""
+        break_file(self._folder, path)
 
     @contextlib.contextmanager
     def _temporary(self, path: str, content: bytes) -> Iterator[tuple[Path, Path]]:
         target = self._folder / path
-        _make_folder(target.parent)
+        make_folder(target.parent)
         temporary = target.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
-        try:
-            with _naming(target), temporary.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        with naming(target), contextlib.ExitStack() as stack:
+            stack.callback(temporary.unlink, missing_ok=True)
+            file = stack.enter_context(temporary.open("xb"))
+            with contextlib.suppress(OSError):  # some servers have no such locks; then its age alone protects it
+                fcntl.flock(file, fcntl.LOCK_SH)  # until it has its name: so nobody sweeps it away
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
             yield temporary, target
-        finally:
-            temporary.unlink(missing_ok=True)
-        _flush_folder(target.parent)
-
-
-class ObjectStorage:
-    """A bucket of an S3-compatible object store, whose puts are atomic and whose conditional puts are exclusive.
-
-    Credentials, region and endpoint come from the usual ``AWS_*`` environment variables.
-    """
-
-    def __init__(self, url: str) -> None:
-        """Use the bucket and prefix of ``url`` (``s3://bucket/prefix``)."""
-        from obstore.store import from_url
-
-        self.root = url
-        # A store that cannot be reached is told after a minute or so: with the defaults it takes minutes.
-        self._store = from_url(url, retry_config={"retry_timeout": timedelta(seconds=60)})
-        self._leases: dict[str, float] = {}  # since when a lock of others was seen unchanged
-
-    def read(self, path: str) -> bytes:
-        """See :class:`Storage`."""
-        return bytes(self._store.get(path).bytes())
-
-    def open(self, path: str) -> IO[bytes]:
-        """See :class:`Storage`."""
-        return io.BytesIO(self.read(path))
-
-    def write(self, path: str, content: bytes) -> None:
-        """See :class:`Storage`."""
-        self._store.put(path, content)
-
-    def create(self, path: str, content: bytes) -> bool:
-        """See :class:`Storage`."""
-        from obstore.exceptions import AlreadyExistsError
-
-        try:
-            self._store.put(path, content, mode="create", use_multipart=False)
-        except AlreadyExistsError:
-            return False
-        return True
-
-    def exists(self, path: str) -> bool:
-        """See :class:`Storage`."""
-        try:
-            self._store.head(path)
-        except FileNotFoundError:
-            return False
-        return True
-
-    def stamp(self, path: str) -> str:
-        """See :class:`Storage`."""
-        return _stamp(self._store.head(path))
-
-    def stat(self, path: str) -> ObjectStatus:
-        """See :class:`Storage`."""
-        found = self._store.head(path)
-        return ObjectStatus(found["size"], found["last_modified"])
-
-    def list(self, prefix: str) -> list[str]:
-        """See :class:`Storage`."""
-        return sorted(meta["path"] for batch in self._store.list(prefix) for meta in batch)
-
-    def stamps(self, prefix: str) -> dict[str, str]:
-        """See :class:`Storage`."""
-        found = (meta for batch in self._store.list(prefix) for meta in batch)
-        return {meta["path"]: _stamp(meta) for meta in sorted(found, key=lambda meta: str(meta["path"]))}
-
-    def delete(self, path: str) -> None:
-        """See :class:`Storage`."""
-        with contextlib.suppress(FileNotFoundError):
-            self._store.delete(path)
-
-    def delete_all(self, paths: Iterable[str]) -> None:
-        """See :class:`Storage`: in requests of a thousand."""
-        listed = list(paths)
-        for start in range(0, len(listed), _DELETED_AT_ONCE):
-            with contextlib.suppress(FileNotFoundError):
-                self._store.delete(listed[start : start + _DELETED_AT_ONCE])
-
-    @contextlib.contextmanager
-    def lock(self, path: str) -> Iterator[None]:
-        """See :class:`Storage`: an object that its holder renews; one that is not renewed is taken over."""
-        token = secrets.token_hex(8).encode()
-        while not self.create(path, token):
-            self._break_lease(path)
-            time.sleep(_LEASE_POLL_SECONDS)
-        ended = threading.Event()
-
-        def renew() -> None:
-            while not ended.wait(_LEASE_SECONDS / 3):
-                self.write(path, token)
-
-        renewing = threading.Thread(target=renew, daemon=True)
-        renewing.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            renewing.join()
-            self.delete(path)
-
-    def _break_lease(self, path: str) -> None:
-        """Remove a lock whose holder is gone, by the clock of the store alone."""
-        with contextlib.suppress(FileNotFoundError):
-            held = self._store.head(path)
-            before = _stamp(held)
-            seen_since = self._leases.setdefault(before, time.monotonic())
-            if time.monotonic() - seen_since > _LEASE_SECONDS and _stamp(self._store.head(path)) == before:
-                self.delete(path)
+        flush_folder(target.parent)
 
 
 def open_storage(root: str) -> Storage:
@@ -307,43 +241,3 @@ def within(storage: Storage, folder: str) -> Storage:
 
 def _stamp_file(status: os.stat_result) -> str:
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}"
-
-
-def _stamp(meta: "ObjectMeta") -> str:
-    return f"{meta['size']}-{meta['e_tag']}-{meta['last_modified'].isoformat()}"
-
-
-def _raise_unless_absent(error: OSError) -> None:
-    """A folder that cannot be read is not an empty one."""
-    if not isinstance(error, FileNotFoundError | NotADirectoryError):
-        raise error
-
-
-@contextlib.contextmanager
-def _naming(path: Path | str) -> Iterator[None]:
-    """Errors of reading, writing and flushing say of which file, as those of opening do."""
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None:
-            error.filename = str(path)
-        raise
-
-
-def _make_folder(folder: Path) -> None:
-    missing = []
-    while not folder.is_dir():
-        missing.append(folder)
-        folder = folder.parent
-    for new in reversed(missing):
-        new.mkdir(exist_ok=True)
-        _flush_folder(new.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with _naming(folder):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.integrity import find_damage, mend
+from pipeline_assets.adapters.leftovers import sweep_leftovers
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.commands.chains import ChainFailedError
@@ -47,6 +48,14 @@ class Healer:
         self.say(f"verifying the bytes of {len(records)} partitions ...")
         return list(find_damage(self.stores, records))
 
+    def describe_refused(self) -> list[str]:
+        """What lies in the landing zone and is no data, in lines for a person."""
+        refused = self.stores.landing.list_refused()
+        lines = [f"{len(refused)} things in the landing zone are no data; rename, replace or remove them:"]
+        lines += [f"  {one}" for one in refused[:_SHOWN]]
+        more = [f"  and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []
+        return [*lines, *more] if refused else []
+
     def plan(self, damage: Sequence[Damage] = ()) -> tuple[Lake, Plan]:
         """The plan for what is there now."""
         import dagster as dg
@@ -64,6 +73,9 @@ class Healer:
         Raises:
             NotHealedError: Something failed, or the plan does not become empty.
         """
+        swept = sweep_leftovers([self.stores.root, *(replica.storage for replica in self.replicas)])
+        if swept:
+            self.say(f"{len(swept)} temporary files and folders of killed processes removed")
         for one in mend(self.stores, damage, self.replicas):
             if one.replica:
                 self.say(f"{one.damage.path}: restored from {one.replica}")

@@ -34,7 +34,7 @@ def lineage(
     KEY is a partition (scores@2026-05-01), a model (2026-02-08-377c3a0b22a7), or the decision on a payment
     (scores/<transaction id>). Text shows ranges of days, mermaid and dot an asset a box; JSON is always complete.
     """
-    from pipeline_assets.adapters.files import write_file
+    from pipeline_assets.adapters.exports import write_file
     from pipeline_assets.adapters.history import History
     from pipeline_assets.adapters.lineage import open_sources, resolve
     from pipeline_assets.commands.snapshots import open_snapshots

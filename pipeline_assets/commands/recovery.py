@@ -20,7 +20,7 @@ def heal(is_applied: bool, quick: bool) -> None:
     healer = open_healer()
     damage = [] if quick else healer.verify()
     lake, plan = healer.plan(damage)
-    click.echo("\n".join(describe_plan(plan, lake)))
+    click.echo("\n".join([*describe_plan(plan, lake), *healer.describe_refused()]))
     if is_applied and plan.repairs:
         healer.apply(open_chains(), damage)
         lake, plan = healer.plan()

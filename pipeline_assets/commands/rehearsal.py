@@ -19,8 +19,7 @@ def rehearse(weeks: int, seed: int, customers: int, report: Path | None) -> None
     All on a world of its own; the data of the pipeline is not touched. Beside it the same world, models and faults
     without protection. It fails if anything that was to come of it did not.
     """
-    import tempfile
-
+    from pipeline_assets.adapters.leftovers import open_scratch
     from pipeline_assets.drills.rehearsal.outcome import rehearse as play
     from pipeline_assets.drills.rehearsal.report import make_table, write_report
     from pipeline_assets.drills.rehearsal.scenario import plan_year
@@ -30,8 +29,8 @@ def rehearse(weeks: int, seed: int, customers: int, report: Path | None) -> None
     scenario = plan_year(weeks, seed, customers)
     if scenario.left_out:
         click.echo(f"no time for: {', '.join(act.name for act in scenario.left_out)}")
-    with tempfile.TemporaryDirectory(prefix="pipeline-rehearsal-", dir=find_scratch_folder()) as folder:
-        outcome = play(scenario, Path(folder), click.echo)
+    with open_scratch("pipeline-rehearsal-", find_scratch_folder()) as folder:
+        outcome = play(scenario, folder, click.echo)
         expectations = judge(outcome)
         page = write_report(outcome, expectations, report or Path("data", "reports", "rehearsal"))
     click.echo("\n" + make_table(outcome))

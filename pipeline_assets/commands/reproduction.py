@@ -1,7 +1,6 @@
 """`pipeline-assets reproduce`: a model once more from what it was made from, and whether every bit is the same."""
 
 import json
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,13 +30,14 @@ def reproduce(model: str, is_remote: bool, is_here: bool, into: Path | None, sty
     MODEL is a version (2026-02-08-377c3a0b22a7) or a partition (fraud_model@2026-02-08). It ends with 0 where all came
     out bit for bit, else with 1 and the first node that differs.
     """
+    from pipeline_assets.adapters.leftovers import open_scratch
     from pipeline_assets.core.lineage.verdicts import describe_verdict, tell_verdict
     from pipeline_assets.settings import read_settings
 
     if into is not None and into.exists() and any(into.iterdir()):
         raise ValueError(f"--into {into}: expected an empty folder or none, found files in it")
-    with tempfile.TemporaryDirectory(prefix="reproduce-") as work:
-        folder = Path(work).resolve()
+    with open_scratch("reproduce-") as work:
+        folder = work.resolve()
         target = into.absolute() if into else folder / "data"
         verdict = _judge(read_settings(), model, target, folder, is_here=is_here, is_remote=is_remote)
     lines = [json.dumps(describe_verdict(verdict), indent=1)] if style == "json" else list(tell_verdict(verdict))

@@ -1,23 +1,34 @@
 """Ingestion: landed files become validated rows, all of them accounted for."""
 
-from collections.abc import Iterator, Mapping
-from datetime import date
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Final
 
 import dagster as dg
 
+from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.landing import Refused
 from pipeline_assets.adapters.stages import ingestion as stages
 from pipeline_assets.contracts.tables import CHARGEBACKS, TRANSACTIONS
+from pipeline_assets.core.alerting import Alert
+from pipeline_assets.core.checks import Level
 from pipeline_assets.core.lineage.recipes import INGEST, Recipe
 from pipeline_assets.defs.failures import RETRY, names_failures
 from pipeline_assets.defs.partitions import Calendar, list_deps
 from pipeline_assets.defs.reporting import describe_columns, report_check, report_tables, select_tables
-from pipeline_assets.defs.resources import OWNERS, ParamsResource, StoresResource
+from pipeline_assets.defs.resources import OWNERS, AlertsResource, ParamsResource, StoresResource
 
 _GROUP = "ingestion"
+_ALERT_PREFIX: Final = "refused/landing/"
+_ALERTS: Final = 20  # at once
+_OTHERS: Final = "others"
+_NEXT: Final = (
+    "rename it, or land the file itself in its place: it comes in by itself; or remove it; all: pipeline-assets heal"
+)
 
 
-def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
-    """The ingestion assets and their checks."""
+def build(calendar: Calendar, recipes: Mapping[str, Recipe], clock: Callable[[], datetime]) -> dg.Definitions:
+    """The ingestion assets, their checks, and the sensor on what is no data."""
     # A row that repeats one of an earlier day is recognised there. Only the two feeds declare it: a dependency of the
     # other two tables on them would make Dagster backfill each in a run of its own.
     past = {table.name: list_deps(recipes[table.name]) for table in (TRANSACTIONS, CHARGEBACKS)}
@@ -87,7 +98,52 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe]) -> dg.Definitions:
         findings = {day: stages.find_absent_input(stores, day) for day in _days(calendar, context)}
         return report_check(context, stores, findings)
 
-    return dg.Definitions(assets=[ingest], asset_checks=[rows_are_conserved, quarantine_share_is_low, files_arrived])
+    @dg.asset_check(
+        asset=TRANSACTIONS.name,
+        partitions_def=calendar.daily,
+        description="Everything that landed on this day is a file with a name that can be written. What is not is "
+        "refused and named; the day goes on without it.",
+    )
+    @names_failures(recipes)
+    def landed_things_are_files(context: dg.AssetCheckExecutionContext, stores: StoresResource) -> dg.AssetCheckResult:
+        findings = {day: stages.find_refused_files(stores, day) for day in _days(calendar, context)}
+        return report_check(context, stores, findings)
+
+    checks = [rows_are_conserved, quarantine_share_is_low, files_arrived, landed_things_are_files]
+    return dg.Definitions(assets=[ingest], asset_checks=checks, sensors=[_landed_refused(clock)])
+
+
+def _landed_refused(clock: Callable[[], datetime]) -> dg.SensorDefinition:
+    @dg.sensor(
+        name="landed_refused",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Something in the landing zone is no file, or has a name that cannot be written: tell, until it "
+        "is mended. The days go on without it.",
+    )
+    def landed_refused(
+        context: dg.SensorEvaluationContext, stores: StoresResource, alerts: AlertsResource
+    ) -> dg.SensorResult:
+        now, refused = clock(), stores.landing.list_refused()
+        _tell(alerts, refused, now)
+        return dg.SensorResult(skip_reason=f"{len(refused)} things in the landing zone are refused")
+
+    return landed_refused
+
+
+def _tell(alerts: Alerts, refused: Sequence[Refused], now: datetime) -> None:
+    """One alert a thing, and of many one for the rest, so that each is named and nobody is flooded."""
+    standing = {f"{_ALERT_PREFIX}{one.path}": str(one) for one in refused[:_ALERTS]}
+    if len(refused) > _ALERTS:
+        standing[f"{_ALERT_PREFIX}{_OTHERS}"] = (
+            f"{len(refused)} things in the landing zone are refused, {_ALERTS} are told"
+        )
+    for key, what in standing.items():
+        alerts.open(Alert(key, f"refused, no data: {what}", key.removeprefix("refused/"), now, _NEXT, Level.WARN), now)
+    for incident in alerts.list_open():
+        key = incident.alert.key
+        if key.startswith(_ALERT_PREFIX) and key not in standing:
+            alerts.resolve(key, "it was mended or removed", now)
 
 
 def _days(calendar: Calendar, context: dg.AssetCheckExecutionContext) -> list[date]:

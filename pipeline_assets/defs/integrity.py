@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
+from pipeline_assets.adapters.leftovers import sweep_leftovers
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stages import integrity as stages
 from pipeline_assets.contracts.tables import INTEGRITY, PERFORMANCE
@@ -34,13 +35,17 @@ def build(calendar: Calendar, params: IntegrityParams, replicas: list[Replica]) 
         kinds={"parquet"},
         code_version="1",
         description=f"{INTEGRITY.description} Each partition is read once in {params.full_every_days} days, or all of "
-        "them on demand (config: full). Sound bytes are copied to the replicas, damaged ones restored from them.",
+        "them on demand (config: full). Sound bytes are copied to the replicas, damaged ones restored from them. What "
+        "killed writers left behind is removed.",
         metadata=describe_columns(INTEGRITY),
     )
     @names_failures({})  # it is made from no recipe
     def integrity(
         context: dg.AssetExecutionContext, stores: StoresResource, config: IntegrityConfig
     ) -> Iterator[dg.MaterializeResult[None]]:
+        swept = sweep_leftovers([stores.root, *(replica.storage for replica in replicas)])
+        if swept:
+            context.log.info(f"{len(swept)} temporary files and folders of killed processes removed")
         days = calendar.days(list(context.partition_keys))
         yield from report(
             context, INTEGRITY.name, stages.watch_bytes(stores, params, replicas, days, is_full=config.full)

@@ -15,6 +15,7 @@ from unittest.mock import patch
 import dagster as dg
 
 from pipeline_assets.adapters import storage
+from pipeline_assets.adapters.files import Listing
 from pipeline_assets.adapters.stores import Stores, open_stores
 from pipeline_assets.definitions import Surveyor
 
@@ -97,3 +98,14 @@ class _SeenStorage(storage.LocalStorage):
 
     def read(self, path: str) -> bytes:
         return bytes(self._recall.remember((self.root, "read", path), lambda: super(_SeenStorage, self).read(path)))
+
+    def list_plain(self, prefix: str) -> Listing:
+        found: Listing = self._recall.remember(
+            (self.root, "list_plain", prefix), lambda: super(_SeenStorage, self).list_plain(prefix)
+        )
+        return found
+
+    def read_plain(self, path: str) -> bytes:
+        return bytes(
+            self._recall.remember((self.root, "read_plain", path), lambda: super(_SeenStorage, self).read_plain(path))
+        )

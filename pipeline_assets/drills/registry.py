@@ -1,7 +1,6 @@
 """All drills, in the order in which they run, and the running of them. A new drill is a module and a line here."""
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
@@ -9,6 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from pipeline_assets.adapters.leftovers import open_scratch
 from pipeline_assets.drills import (
     byte_faults,
     clock,
@@ -17,6 +17,7 @@ from pipeline_assets.drills import (
     dagster_kills,
     data_faults,
     full_disk,
+    hostile_names,
     io_errors,
     permanent,
     rehearsals,
@@ -44,6 +45,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         data_faults.DRIFT,
         data_faults.MISSING,
         data_faults.REPEATED,
+        hostile_names.HOSTILE,
         permanent.PERMANENT,
         clock.CLOCK,
         snapshot_kills.KILLS,
@@ -114,5 +116,5 @@ def _listen_to_progress() -> None:
 @contextmanager
 def open_world(say: Callable[[str], None] = lambda _: None) -> Iterator[World]:
     """The world that drills break, built in a temporary folder that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="pipeline-drills-", dir=find_scratch_folder()) as folder:
-        yield build_world(Path(folder), say)
+    with open_scratch("pipeline-drills-", find_scratch_folder()) as folder:
+        yield build_world(folder, say)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline_assets.adapters.files import write_file
+from pipeline_assets.adapters.exports import write_file
 from pipeline_assets.drills.drill import Result, format_seconds
 from pipeline_assets.drills.page import make_page
 

@@ -135,9 +135,12 @@ def hash_files(root: Path, without: Collection[str] = CLOCKS) -> dict[str, str]:
         if folder == str(root):
             folders[:] = [name for name in folders if name not in without]
         for name in sorted(names):  # the entries of the release log in their order
-            if not name.startswith(TEMPORARY_PREFIX):
+            if not name.startswith(TEMPORARY_PREFIX) and Path(folder, name).is_file():
                 path = Path(folder, name).relative_to(root).as_posix()
-                path, content = leave_out_place(path, Path(folder, name).read_bytes())
+                try:
+                    path, content = leave_out_place(path, Path(folder, name).read_bytes())
+                except PermissionError:  # a drill has taken it away
+                    continue
                 hashes[path] = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return hashes
 

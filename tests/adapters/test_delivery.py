@@ -23,6 +23,7 @@ from pipeline_assets.core.ingestion import (
     ingest_day,
     recount_file,
 )
+from pipeline_assets.drills.hostile_names import THINGS
 
 HANDBOOK = Path(__file__).parents[2] / "../shared/handbook/transactions"
 PARAMS = IngestionParams(
@@ -181,3 +182,18 @@ def test_the_handbooks_own_files_are_kept_to_the_last_row_and_cent(landing: Land
         pl.col("TX_FRAUD") == 1
     )
     assert sorted(map(int, reported)) == sorted(frauds["TRANSACTION_ID"])
+
+
+def test_what_is_no_data_in_a_source_is_refused_and_named_and_the_rest_lands(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "sub").mkdir(parents=True)
+    (source / "good.parquet").write_bytes(parquet(foreign(1, 2)))
+    shown = {make(source / "sub") for make in THINGS.values()}
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "other.parquet").write_bytes(parquet(foreign(3)))
+    (source / "linked").symlink_to(tmp_path / "elsewhere")
+    done = deliver(source, LandingZone(LocalStorage(tmp_path / "zone")), PARAMS, FIRST, FIRST)
+    assert (done.files_landed, done.rows, done.skipped) == (1, 2, ())
+    assert len(done.refused) == len(THINGS) + 1
+    for name in shown:
+        assert any(name[-12:] in one for one in done.refused), name

@@ -1,5 +1,10 @@
 """The landing zone: what is complete is seen, what is not is not, and nothing is overwritten by accident."""
 
+import os
+import shutil
+import subprocess
+import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -8,6 +13,7 @@ import pytest
 from pipeline_assets.adapters.landing import LandedDifferentlyError, LandingZone
 from pipeline_assets.adapters.storage import LocalStorage
 from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.drills.hostile_names import THINGS
 
 DAY = date(2026, 3, 10)
 
@@ -64,3 +70,125 @@ def test_folders_that_are_no_day_are_left_out(landing: LandingZone, tmp_path: Pa
     (tmp_path / "transactions" / folder).mkdir(parents=True)
     (tmp_path / "transactions" / folder / "a.csv").write_bytes(b"1")
     assert landing.list_days(Feed.TRANSACTIONS) == []
+
+
+@pytest.mark.parametrize("what", THINGS)
+def test_what_is_no_data_is_refused_and_named_within_a_second_and_the_day_goes_on(
+    landing: LandingZone, tmp_path: Path, what: str
+) -> None:
+    landing.land(Feed.TRANSACTIONS, DAY, "good.csv", b"1")
+    before, stamps = landing.version(DAY), landing.digest(DAY)
+    shown = THINGS[what](tmp_path / "transactions" / f"{DAY}")
+    began = time.monotonic()
+    taken = landing.take_day(DAY)
+    assert [file.name for file in taken.files[Feed.TRANSACTIONS]] == ["good.csv"]
+    assert [one.path for one in taken.refused] == [f"transactions/{DAY}/{shown}"]
+    assert [str(one) for one in LandingZone(LocalStorage(tmp_path)).list_refused()] == [str(taken.refused[0])]
+    assert (landing.version(DAY), landing.digest(DAY)) == (before, stamps)
+    assert landing.list_days(Feed.TRANSACTIONS) == [DAY]
+    assert time.monotonic() - began < 1
+
+
+def test_a_folder_of_a_day_that_is_a_link_is_refused_and_named(landing: LandingZone, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "a.csv").write_bytes(b"1")
+    (tmp_path / "transactions").mkdir()
+    (tmp_path / "transactions" / f"{DAY}").symlink_to(tmp_path / "elsewhere")
+    assert landing.list_days(Feed.TRANSACTIONS) == []
+    assert landing.list_files(Feed.TRANSACTIONS, DAY) == []
+    assert [str(one) for one in landing.list_refused()] == [f"transactions/{DAY}: a link, expected a folder"]
+    with pytest.raises(OSError, match="expected a file, found a link"):
+        landing.read_file(Feed.TRANSACTIONS, DAY, "a.csv")
+
+
+def test_the_folder_of_a_feed_may_be_a_link_because_it_is_the_operators(tmp_path: Path) -> None:
+    (tmp_path / "disk" / f"{DAY}").mkdir(parents=True)
+    (tmp_path / "disk" / f"{DAY}" / "a.csv").write_bytes(b"1")
+    (tmp_path / "zone").mkdir()
+    (tmp_path / "zone" / "transactions").symlink_to(tmp_path / "disk")
+    landing = LandingZone(LocalStorage(tmp_path / "zone"))
+    assert landing.list_days(Feed.TRANSACTIONS) == [DAY]
+    assert landing.read_day(DAY)[Feed.TRANSACTIONS][0].content == b"1"
+    assert landing.list_refused() == []
+
+
+def test_a_folder_with_files_in_it_may_be_called_like_a_file(landing: LandingZone, tmp_path: Path) -> None:
+    folder = tmp_path / "transactions" / f"{DAY}" / "x.parquet"
+    folder.mkdir(parents=True)
+    (folder / "part-0.parquet").write_bytes(b"1")  # as Spark writes it
+    assert landing.list_files(Feed.TRANSACTIONS, DAY) == ["x.parquet/part-0.parquet"]
+    assert landing.list_refused() == []
+
+
+def test_what_lies_where_nobody_looks_is_named(landing: LandingZone, tmp_path: Path) -> None:
+    (tmp_path / "transactions" / "2026-3-10").mkdir(parents=True)
+    (tmp_path / "transactions" / "2026-3-10" / "a.csv").write_bytes(b"1")
+    (tmp_path / "transactions" / "b.csv").write_bytes(b"1")
+    (tmp_path / "transactions" / ".keep").write_bytes(b"")
+    assert [one.path for one in landing.list_refused()] == ["transactions/2026-3-10/a.csv", "transactions/b.csv"]
+
+
+def test_folders_in_folders_without_end_stop_nothing(landing: LandingZone, tmp_path: Path) -> None:
+    landing.land(Feed.TRANSACTIONS, DAY, "good.csv", b"1")
+    here = os.open(tmp_path / "transactions" / f"{DAY}", os.O_RDONLY)
+    for _ in range(60):  # longer than any path may be
+        os.mkdir("d" * 100, dir_fd=here)
+        below = os.open("d" * 100, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    os.close(here)
+    assert landing.list_files(Feed.TRANSACTIONS, DAY) == ["good.csv"]
+    assert ["too deep" in str(one) for one in landing.list_refused()] == [True]
+    subprocess.run(["rm", "-rf", str(tmp_path / "transactions")], check=True)
+
+
+READ = """
+import sys, os
+from datetime import date
+from pathlib import Path
+from pipeline_assets.adapters.landing import LandingZone
+from pipeline_assets.adapters.storage import LocalStorage
+landing, day = LandingZone(LocalStorage(Path(sys.argv[1]))), date(2026, 3, 10)
+before = landing.version(day)
+print([str(one) for one in landing.list_refused()])
+print([file.name for files in landing.read_day(day).values() for file in files])
+os.chmod(sys.argv[2], 0o755)
+print(landing.version(day) != before, landing.list_refused())
+"""
+
+
+@pytest.mark.parametrize("name", ["b.csv", "sub"])
+def test_what_cannot_be_read_is_refused_and_comes_in_when_it_can(
+    landing: LandingZone, tmp_path: Path, name: str
+) -> None:
+    landing.land(Feed.TRANSACTIONS, DAY, "a.csv", b"1")
+    path = tmp_path / "transactions" / f"{DAY}" / name
+    if name == "sub":
+        path.mkdir()
+        (path / "b.csv").write_bytes(b"2")
+    else:
+        path.write_bytes(b"2")
+    path.chmod(0)
+    command = [sys.executable, "-c", READ, str(tmp_path), str(path)]
+    if os.geteuid() == 0:  # may read everything, unless that right is taken away
+        if shutil.which("setpriv") is None:
+            pytest.skip("setpriv is not installed")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    refused, read, mended = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert f"transactions/{DAY}/{name}: " in refused
+    assert "Permission denied" in refused
+    assert read == "['a.csv']"
+    assert mended == "True []"
+
+
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9.csv"), "a\nb.csv", "x" * 201])
+def test_nothing_lands_under_a_name_that_would_be_refused(landing: LandingZone, name: str) -> None:
+    with pytest.raises(ValueError, match="expected a plain, visible file name"):
+        landing.land(Feed.TRANSACTIONS, DAY, name, b"1")
+
+
+def test_landing_where_a_pipe_lies_is_an_error_and_no_wait(landing: LandingZone, tmp_path: Path) -> None:
+    landing.land(Feed.TRANSACTIONS, DAY, "good.csv", b"1")
+    THINGS["a named pipe"](tmp_path / "transactions" / f"{DAY}")
+    with pytest.raises(OSError, match="found a named pipe"):
+        landing.land(Feed.TRANSACTIONS, DAY, "pipe.csv", b"1")

@@ -3,11 +3,13 @@
 A world that is cut off after a day is a copy of what the built one was then: no partition knows the days after it.
 """
 
+import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -228,15 +230,23 @@ def damage(path: Path) -> None:
 
 
 def make_unreadable(world: World, day: date) -> Callable[[], None]:
-    """Let the operating system answer EIO to whoever reads the day's file; gives what repairs it."""
+    """Let the operating system answer EAGAIN to whoever opens the day's file, as where a file server has a lease on it.
+
+    Gives what repairs it; after 45 seconds the kernel takes the lease back by itself.
+    """
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # by which the kernel asks for the lease
     path = world.find_landed(day)
     sound = path.rename(world.root / path.name)
-    path.symlink_to("/proc/self/mem")  # there is no memory at address 0
-    with pytest.raises(OSError, match="Input/output error"):
-        path.read_bytes()
+    shutil.copy2(sound, path)
+    descriptor = os.open(path, os.O_RDWR)
+    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    with pytest.raises(BlockingIOError):
+        os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    leases = [descriptor]
 
     def repair() -> None:
-        if path.is_symlink():
+        if leases:
+            os.close(leases.pop())
             path.unlink()
             os.link(sound, path)
 

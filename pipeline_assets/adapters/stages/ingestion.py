@@ -6,12 +6,14 @@ from typing import Final
 
 import polars as pl
 
+from pipeline_assets.adapters.landing import Refused
 from pipeline_assets.adapters.stages.made import Made, chunk_days, describe, list_back
 from pipeline_assets.adapters.stages.view import View
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import CHARGEBACKS, LEDGER, QUARANTINE, TRANSACTIONS, Table
 from pipeline_assets.contracts.vocabularies import Feed
 from pipeline_assets.core.checks import Finding, Level
+from pipeline_assets.core.failures import AbsentInputError, BadDataError, FailureKind, classify_failure
 from pipeline_assets.core.ingestion import (
     DayIntake,
     IngestionParams,
@@ -22,10 +24,12 @@ from pipeline_assets.core.ingestion import (
     recount_file,
 )
 from pipeline_assets.core.lineage.recipes import LANDING, describe_ingestion
+from pipeline_assets.core.names import show_name
 
 INGESTED: Final = (TRANSACTIONS, CHARGEBACKS, QUARANTINE, LEDGER)  # in the order in which they are recorded
 _FEED_TABLES: Final = {Feed.TRANSACTIONS: TRANSACTIONS, Feed.CHARGEBACKS: CHARGEBACKS}
 _CHUNK_DAYS: Final = 14  # days that are written together: one check of the contract for all of them
+_SHOWN: Final = 5  # of what was refused, in an explanation
 _COUNTS: Final = ("rows_landed", "rows_kept", "rows_quarantined", "rows_duplicate")
 
 
@@ -39,9 +43,10 @@ def ingest(
         intakes: dict[date, DayIntake] = {}
         for day in chunk:
             past = {feed: window.read_before(day) for feed, window in recent.items()}
-            landed = stores.landing.read_day(day)
-            view.see_version(LANDING, day, digest_files(landed))
-            intakes[day] = ingest_day(landed, past, day, params)
+            landed = stores.landing.take_day(day)
+            _require_nothing_lost(stores, view, day, landed.refused)
+            view.see_version(LANDING, day, digest_files(landed.files))
+            intakes[day] = ingest_day(landed.files, past, day, params)
             for feed, window in recent.items():
                 window.add(day, intakes[day].kept[feed])
         chosen = [table for table in INGESTED if table in tables]
@@ -52,6 +57,30 @@ def ingest(
                 record = view.record(recipes[table.name], day, {f"lake/{one.path}": one.md5})
                 view.see(record)
                 yield describe("lake", table, day, one, frames[table.name][day], **_tell(table, intakes[day]))
+
+
+class LandedLostError(BadDataError):
+    """A file that was ingested is none any more, or cannot be read: its rows stay as they were."""
+
+
+def _require_nothing_lost(stores: Stores, view: View, day: date, refused: Sequence[Refused]) -> None:
+    """Make sure that nothing was ingested before of what is refused now: making the day again would lose its rows."""
+    if not refused or not view.is_recorded(LEDGER.name, day):
+        return
+    try:
+        ledger = stores.lake.read(LEDGER, [day], ["feed", "source_file"])
+    except (BadDataError, AbsentInputError):  # it is damaged itself: to be made again from what there is
+        return
+    for feed, name in ledger.iter_rows():
+        one = next((one for one in refused if one.feed == feed and one.covers(name)), None)
+        if one is None:
+            continue
+        if one.error is not None and classify_failure(one.error) is FailureKind.TRANSIENT:
+            raise one.error
+        raise LandedLostError(
+            f"landing of {day}: expected {feed}/{day}/{show_name(name)}, which was ingested before; found {one}; the "
+            "day stays as it is: land the file again under its name, or remove what is in its place"
+        ) from one.error
 
 
 class _RecentDays:
@@ -105,6 +134,23 @@ def find_lost_rows(stores: Stores, day: date) -> Finding:
 def find_quarantine_share(stores: Stores, params: IngestionParams, day: date) -> Finding:
     """Whether few enough rows of ``day`` were malformed."""
     return check_quarantine_share(stores.lake.read(LEDGER, [day]), params)
+
+
+def find_refused_files(stores: Stores, day: date) -> Finding:
+    """Whether all that landed on ``day`` are files; a warning that names the others, because the day goes on."""
+    refused = stores.landing.take_day(day).refused
+    shown = "; ".join(map(str, refused[:_SHOWN])) + (
+        f"; and {len(refused) - _SHOWN} more" if len(refused) > _SHOWN else ""
+    )
+    return Finding(
+        passed=not refused,
+        level=Level.WARN,
+        explanation=f"expected files with names that can be written, refused {shown}; rename or replace them: the day "
+        "is made again by itself, or remove them"
+        if refused
+        else f"everything that landed on {day} is a file with a name that can be written",
+        facts={"things_refused": len(refused)},
+    )
 
 
 def find_absent_input(stores: Stores, day: date) -> Finding:

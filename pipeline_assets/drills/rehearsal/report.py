@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline_assets.adapters.files import write_file
+from pipeline_assets.adapters.exports import write_file
 from pipeline_assets.contracts.tables import MODEL_HEALTH
 from pipeline_assets.core.costs import tell_money
 from pipeline_assets.core.release.evidence import read_health

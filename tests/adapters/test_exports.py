@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline_assets.adapters.files import write_file
+from pipeline_assets.adapters.exports import write_file
 
 # Writes one of two contents over the other, again and again, until it is killed.
 WRITER = """
 import sys
 from pathlib import Path
-from pipeline_assets.adapters.files import write_file
+from pipeline_assets.adapters.exports import write_file
 contents = [letter * 3_000_000 for letter in "ab"]
 while True:
     for content in contents:
