@@ -130,7 +130,7 @@ class Source:
 def belongs_to_snapshots(path: str) -> bool:
     """Tell whether a file of this path can be part of a snapshot at all."""
     folder, _, rest = path.partition("/")
-    return path == _WORLD or bool(rest and folder in (_RECORDS, *_RECORDED, *_ALONE))
+    return path == _WORLD or bool(rest and folder in (LANDING, _RECORDS, *_RECORDED, *_ALONE))
 
 
 def _is_kept(path: str) -> bool:

@@ -107,9 +107,9 @@ class Snapshots:
         Raises:
             SnapshotError: One is not readable, neither here nor in a remote; only if ``is_strict``.
         """
-        card = load_card(self.root)
+        root = self.roots.find()
         entries = {one.sequence: one for one in self.list_entries(is_strict=is_strict)}
-        found = {one.sequence: one for one in self.list_of(card.id)} if card else {}
+        found = {one.sequence: one for one in self.list_of(root)} if root is not None else {}
         merged = {**found, **entries}
         return [merged[number] for number in sorted(merged)]
 

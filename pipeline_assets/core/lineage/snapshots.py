@@ -40,9 +40,9 @@ class SnapshotParams:
     """
 
     remotes: Annotated[tuple[str, ...], Field(min_length=1)] = ("remotes/one", "remotes/two")
-    keep_days: int = Field(default=31, ge=1, le=36_500)
-    keep_weeks: int = Field(default=104, ge=0, le=5_000)
-    grace_days: float = Field(default=7, ge=0, le=36_500)
+    keep_days: int = Field(default=31, ge=1)
+    keep_weeks: int = Field(default=104, ge=0)
+    grace_days: float = Field(default=7, ge=0)
 
 
 @validated(frozen=True, config=_STRICT)
