@@ -196,7 +196,7 @@ def _read(ask: Callable[[str], Collection[Any]]) -> _Found:
 def _complete(path: Path, schema: Schema) -> None:
     """Bring a database to what is wanted, in one transaction; who comes second finds it whole."""
     engine = db.create_engine(
-        create_db_conn_string(str(path.parent), path.stem),
+        db.URL.create("sqlite", database=str(path)),
         poolclass=NullPool,
         connect_args={"timeout": _BUSY_TIMEOUT_SECONDS, "isolation_level": None},  # transactions are begun by hand
     )

@@ -17,10 +17,12 @@ from pipeline_assets.drills import (
     dagster_kills,
     data_faults,
     io_errors,
+    lost_instance,
     permanent,
     rehearsals,
     servers,
     snapshot_kills,
+    two_operators,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
@@ -52,6 +54,8 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         servers.PROCESSES,
         servers.EVERYTHING,
         servers.PARTITION,
+        two_operators.OPERATORS,
+        lost_instance.LOST,
     ),
 )
 DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))

@@ -63,6 +63,7 @@ def test_the_instance_of_the_configuration_is_whole(
     shutil.copyfile(CONFIG, tmp_path / "dagster.yaml")
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert isinstance(instance.run_storage, WholeSqliteRunStorage)
+        instance.report_runless_asset_event(dg.AssetMaterialization("one"))  # in a file that is named ".db"
     assert {name: look(tmp_path / name) for name in FILES} == whole
 
 
