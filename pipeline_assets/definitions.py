@@ -17,6 +17,7 @@ from pipeline_assets.defs import (
     features,
     freshness,
     health,
+    history,
     ingestion,
     integrity,
     jobs,
@@ -76,6 +77,7 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
         freshness.build(surveyor, clock),
         jobs.build(calendar, chains, params.freshness, params.retraining),
         recovery.build(surveyor, params.healing, chains, clock),
+        history.build(surveyor),
         dg.Definitions(
             resources={
                 "stores": stores,

@@ -1,13 +1,15 @@
 """Running the daily and the weekly chain in this process, on the persistent Dagster instance of a data root."""
 
 import os
-import shutil
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+import yaml
 
 from pipeline_assets.adapters.holds import Holds
 from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
@@ -27,6 +29,11 @@ _AFTER_MODELS: Final = ("release", "scoring", "monitoring", "lineage")
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
 _CONFIG: Final = Path(__file__).parents[2] / "deploy" / "dagster.yaml"
+_STORAGES: Final = {  # as in it
+    "run_storage": ("pipeline_assets.defs.databases", "WholeSqliteRunStorage"),
+    "schedule_storage": ("pipeline_assets.defs.databases", "WholeSqliteScheduleStorage"),
+    "event_log_storage": ("pipeline_assets.defs.event_storage", "KeptSqliteEventLogStorage"),
+}
 
 
 class ChainFailedError(RuntimeError):
@@ -34,23 +41,56 @@ class ChainFailedError(RuntimeError):
 
 
 def prepare_home(data_root: str) -> Path:
-    """The folder of the Dagster instance: ``DAGSTER_HOME``, or else ``dagster`` inside a local data root.
+    """Make the Dagster instance of a data root, or complete one whose making was killed; whole when it returns.
 
-    The instance is made here, by one process, before a web server and a daemon open it together: SQLite's tables
-    must not be created twice at once.
+    Any number of first commands may do so at once. ``DAGSTER_HOME`` is set for this process and its children.
+
+    Returns:
+        The folder of the instance: ``DAGSTER_HOME``, or else ``dagster`` inside a local data root.
+
+    Raises:
+        ValueError: There is something that is no instance, and what to do about it.
     """
     home = Path(os.environ.get("DAGSTER_HOME") or _default_home(data_root)).absolute()
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists() and _CONFIG.exists():
-        whole = home / f"{TEMPORARY_PREFIX}dagster.yaml"  # half of it would be another configuration, silently
-        shutil.copyfile(_CONFIG, whole)
-        whole.replace(home / "dagster.yaml")
+    if _CONFIG.exists():
+        _copy_config(_CONFIG.read_bytes(), home)
     os.environ["DAGSTER_HOME"] = str(home)
     import dagster as dg
+    from dagster._core.instance.ref import InstanceRef
 
-    with dg.DagsterInstance.get() as instance:
+    ref = InstanceRef.from_dir(str(home), overrides=_list_storages(home))
+    with dg.DagsterInstance.from_ref(ref) as instance:
         instance.get_runs_count()
     return home
+
+
+def _copy_config(content: bytes, home: Path) -> None:
+    """Put the configuration into an instance that has none, at once and whole; a copy that was cut off is no one."""
+    target = home / "dagster.yaml"
+    if target.exists():
+        found = target.read_bytes()
+        if found == content or not content.startswith(found) or (home / "history").exists():
+            return
+    temporary = home / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}"
+    temporary.write_bytes(content)
+    temporary.replace(target)
+
+
+def _list_storages(home: Path) -> dict[str, Any]:
+    """The storages that make their databases whole, where an older configuration leaves them to Dagster."""
+    config = home / "dagster.yaml"
+    try:
+        told = yaml.safe_load(config.read_text()) if config.exists() else {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{config}: expected YAML, found: {error}; mend it, or remove it to get a new one") from error
+    if "storage" in (told or {}):
+        return {}
+    return {
+        name: {"module": module, "class": known, "config": {"base_dir": str(home)}}
+        for name, (module, known) in _STORAGES.items()
+        if name not in (told or {})
+    }
 
 
 def _default_home(data_root: str) -> Path:

@@ -10,6 +10,8 @@ And its pools hold: Dagster claims their slots by locking the rows that it reads
 processes could claim one slot (measured: 2 of 117 claims, by twelve processes). The slots of a killed process are free
 at once, with a daemon or without: Dagster keeps them until a daemon has found the run dead, so that on a command line
 the same command again would wait for ever, and with a whole core, because its executor asks without a pause.
+
+And a run is executed by one process at a time: see ``run_locks.py``.
 """
 
 import fcntl
@@ -22,13 +24,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster import DagsterEventType, DagsterRunStatus, EventLogEntry
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._serdes import ConfigurableClassData
 from dagster._utils.concurrency import ConcurrencyClaimStatus
+
+from pipeline_assets.defs.databases import EVENTS, INDEX, make_whole
+from pipeline_assets.defs.run_locks import RunLocks, pause
 
 _MAX_ENGINES: Final = 8  # runs whose connection is kept; one file is open for each
 _BUSY_TIMEOUT_SECONDS: Final = 20  # how long a writer waits for another one: Dagster's own value
 _CLAIM_AGAIN_SECONDS: Final = 1.0  # what a run waits for a slot before it asks again
+_LAUNCH_POLL_SECONDS: Final = 1.0
+_BEGINNING: Final = "Started process for run"  # what Dagster's process for a launched run says first
+_ENDINGS: Final = frozenset({DagsterEventType.RUN_SUCCESS, DagsterEventType.RUN_FAILURE, DagsterEventType.RUN_CANCELED})
 
 
 def _flush_at_checkpoints(connection: Any, _: object) -> None:
@@ -41,13 +50,21 @@ def _flush_at_checkpoints(connection: Any, _: object) -> None:
 
 
 class KeptSqliteEventLogStorage(SqliteEventLogStorage):
-    """Dagster's event log in SQLite files, a file a run and one for the index, with connections that are kept."""
+    """Dagster's event log in SQLite files, a file a run and one for the index, with connections that are kept.
+
+    ``run_locks`` tells which runs living processes execute.
+    """
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
         """Use the folder ``base_dir``, which is made if it is not there."""
         self._engines: OrderedDict[str, sqlalchemy.Engine] = OrderedDict()
         self._held: dict[str, tuple[int, set[str]]] = {}  # by run: the lock that says it lives, and its steps
+        self.run_locks = RunLocks(Path(base_dir, "executed"))
+        is_marked = make_whole(Path(base_dir, f"{INDEX_SHARD_NAME}.db"), INDEX)
         super().__init__(base_dir, inst_data)
+        if not is_marked:
+            self.reindex_events()
+            self.reindex_assets()
 
     @classmethod
     def from_config_value(
@@ -61,10 +78,29 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             engine = self._find_engine(shard)
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                make_whole(Path(self.path_for_shard(shard)), INDEX if shard == INDEX_SHARD_NAME else EVENTS)
                 self._initialized_dbs.add(shard)
             with engine.begin() as connection:
                 yield connection
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """As Dagster's, but a process that says that it executes a run does so alone, and when the run was launched."""
+        if _is_beginning(event):
+            self.run_locks.take(event.run_id, lambda pid: self._say_that_we_wait(event.run_id, pid))
+            self._await_launch(event.run_id)
+        super().store_event(event)
+        if event.is_dagster_event and event.dagster_event_type in _ENDINGS:
+            self.run_locks.release(event.run_id)
+
+    def _say_that_we_wait(self, run_id: str, pid: int | None) -> None:
+        run = self._instance.get_run_by_id(run_id)
+        text = f"process {pid or 'unknown'} executes this run already; process {os.getpid()} waits for its end"
+        self._instance.report_engine_event(text, run, run_id=run_id)
+
+    def _await_launch(self, run_id: str) -> None:
+        """Wait while a run is in the queue: its launch took so long that it was submitted again, and comes yet."""
+        while (run := self._instance.get_run_by_id(run_id)) and run.status is DagsterRunStatus.QUEUED:
+            pause(_LAUNCH_POLL_SECONDS)
 
     def _find_engine(self, shard: str) -> sqlalchemy.Engine:
         if shard not in self._engines:
@@ -156,3 +192,14 @@ class KeptSqliteEventLogStorage(SqliteEventLogStorage):
         with self._db_lock:
             while self._engines:
                 self._engines.popitem()[1].dispose()
+
+
+def _is_beginning(event: EventLogEntry) -> bool:
+    """Whether this process says that it begins to execute a run that was launched."""
+    if not event.is_dagster_event or event.dagster_event_type is not DagsterEventType.ENGINE_EVENT:
+        return False
+    told = event.get_dagster_event()
+    if not (told.message or "").startswith(_BEGINNING) or not told.event_specific_data:
+        return False
+    pid = told.engine_event_data.metadata.get("pid")
+    return pid is not None and str(pid.value) == str(os.getpid())

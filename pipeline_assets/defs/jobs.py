@@ -1,18 +1,19 @@
 """Jobs, schedules and the sensor: the daily and the weekly chain, and what sets them going."""
 
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Container, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from pipeline_assets.adapters.stores import Stores
-from pipeline_assets.contracts.tables import TRANSACTIONS
+from pipeline_assets.contracts.tables import SCORES, TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
-from pipeline_assets.core.lineage.recipes import Recipe
+from pipeline_assets.core.lineage.recipes import LANDING, WEEKLY_ASSETS, Recipe
+from pipeline_assets.core.lineage.records import Key, Record
 from pipeline_assets.core.retraining import RetrainingParams, is_due
 from pipeline_assets.defs.freshness import ON_TIME_CHECK
 from pipeline_assets.defs.partitions import Calendar
@@ -73,7 +74,7 @@ def _daily_schedule(calendar: Calendar, freshness: FreshnessParams) -> dg.Schedu
             return dg.SkipReason(doubt)
         if not calendar.daily.has_partition_key(yesterday):
             return dg.SkipReason(f"{yesterday} lies outside the history that is configured")
-        if yesterday in context.instance.get_materialized_partitions(dg.AssetKey("scores")):
+        if stores.records.find(Key(SCORES.name, now.date() - timedelta(days=1))):
             return dg.SkipReason(f"{yesterday} has its scores already")
         if now.date() - timedelta(days=1) in stores.holds.held_days(TRANSACTIONS.name):
             return dg.SkipReason(f"{yesterday} is held: it waits for other data, not for another run")
@@ -106,6 +107,8 @@ def _weekly_schedule(
             return dg.SkipReason(f"{today} begins no week of the history that is configured")
         if not is_due(now.date(), first, retraining):
             return dg.SkipReason(f"a model is trained {every}, and {today} is none of them; now: pipeline-assets train")
+        if all(stores.records.find(Key(asset, now.date())) for asset in WEEKLY_ASSETS):
+            return dg.SkipReason(f"{today} has its model already; what is out of date is asked for by partition_failed")
         return dg.RunRequest(run_key=f"weekly-{today}", partition_key=today)
 
     return weekly_at_six
@@ -129,30 +132,44 @@ def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
         seen = _read_cursor(context)
         # The latest by what landed, not by the clock: one that is wrong for a while must not make old days news.
         watched = stores.landing.list_days(Feed.TRANSACTIONS)[-_DAYS_WATCHED:]
-        found = {day.isoformat(): stores.landing.digest(day) for day in watched}
-        if seen is None:
-            # The first tick: what is there and ingested is not news, what is there and not ingested is.
-            done = context.instance.get_materialized_partitions(dg.AssetKey("transactions"))
-            seen = {day: digest for day, digest in found.items() if day in done}
-        changed = [day for day in sorted(found) if seen.get(day) != found[day]]
-        news = [day for day in changed if calendar.daily.has_partition_key(day)][:_MAX_REQUESTS_A_TICK]
-        cursor = {day: seen[day] for day in seen if day in found} | {day: found[day] for day in news}
+        found = {day: stores.landing.digest(day) for day in watched}
+        touched = [day for day in watched if seen.get(f"{day}") != found[day]]
+        # By the records, not by what the instance remembers: neither a lost one nor a copied file makes history news.
+        made = stores.records.load(TRANSACTIONS.name)
+        settled = {day for day in touched if _is_ingested(made.get(day), stores.landing.version(day))}
+        changed = [day for day in touched if day not in settled and calendar.daily.has_partition_key(f"{day}")]
+        news = order_news(changed, made)[:_MAX_REQUESTS_A_TICK]
+        cursor = {f"{day}": seen[f"{day}"] for day in watched if f"{day}" in seen}
+        cursor |= {f"{day}": found[day] for day in (*settled, *news)}
         if not news:
             return dg.SensorResult(skip_reason=f"nothing new in {len(found)} days", cursor=json.dumps(cursor))
-        requests = [dg.RunRequest(run_key=f"landed-{day}-{found[day]}", partition_key=day) for day in news]
+        requests = [dg.RunRequest(run_key=f"landed-{day}-{found[day]}", partition_key=f"{day}") for day in news]
         return dg.SensorResult(run_requests=requests, cursor=json.dumps(cursor))
 
     return transactions_landed
 
 
-def _read_cursor(context: dg.SensorEvaluationContext) -> dict[str, str] | None:
-    if context.cursor is None:
-        return None
+def order_news(changed: Iterable[date], made: Container[date]) -> list[date]:
+    """The days of ``changed`` in the order in which they are asked for.
+
+    First those that were made before, the newest first: a late file waits for no history. Then those that were never
+    made, the oldest first: each is made from the days before it.
+    """
+    return sorted(changed, key=lambda day: (day not in made, -day.toordinal() if day in made else day.toordinal()))
+
+
+def _is_ingested(record: Record | None, version: str) -> bool:
+    """Whether the payments of a day were made from just the files that are there."""
+    return record is not None and record.inputs.get(f"{Key(LANDING, record.day)}") == version
+
+
+def _read_cursor(context: dg.SensorEvaluationContext) -> dict[str, str]:
+    """The state of each day's files when they were no news any more."""
     try:
-        cursor = json.loads(context.cursor)
+        cursor = json.loads(context.cursor or "{}")
     except ValueError:
         cursor = None
     if not isinstance(cursor, dict):
-        context.log.warning("the cursor is not readable (%r): starting anew", context.cursor[:80])
-        return None
+        context.log.warning("the cursor is not readable (%r): starting anew", (context.cursor or "")[:80])
+        return {}
     return {str(day): str(digest) for day, digest in cursor.items()}

@@ -12,6 +12,7 @@ from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.core.lineage.tree import NodeId, Origin
 
 RESTORED_FROM: Final = "restored_from_snapshot"  # in the metadata of what no run has made again
+ENTERED_FROM: Final = "entered_from"  # in the metadata of what an instance that did not know of it was told of
 _PARTITIONS_A_QUERY: Final = 500  # each is a variable of the statement, and SQLite takes 32,766 of them, old ones 999
 _EVENTS_A_PAGE: Final = 1000
 
@@ -43,18 +44,18 @@ def find_origins(instance: dg.DagsterInstance, wanted: Iterable[NodeId]) -> dict
 def _list_materializations(
     instance: dg.DagsterInstance, asset: str, days: Iterable[date]
 ) -> Iterator[dg.EventLogRecord]:
-    """The latest first; what was restored no run has made."""
+    """The latest first; what was restored, or entered later, no run of this instance has made."""
     chosen = dg.AssetRecordsFilter(asset_key=dg.AssetKey(asset), asset_partitions=[day.isoformat() for day in days])
     cursor, has_more = None, True
     while has_more:
         found = instance.fetch_materializations(chosen, limit=_EVENTS_A_PAGE, cursor=cursor)
-        yield from (record for record in found.records if not _is_restoration(record))
+        yield from (record for record in found.records if not _is_without_run(record))
         cursor, has_more = found.cursor, found.has_more
 
 
-def _is_restoration(record: dg.EventLogRecord) -> bool:
+def _is_without_run(record: dg.EventLogRecord) -> bool:
     told = record.asset_materialization
-    return told is not None and RESTORED_FROM in told.metadata
+    return told is not None and not told.metadata.keys().isdisjoint((RESTORED_FROM, ENTERED_FROM))
 
 
 def _list_names(asset: str, record: dg.EventLogRecord) -> set[tuple[Key, str]]:

@@ -1,5 +1,9 @@
-"""The daily and the weekly chain as they are, stage after stage, without Dagster: what drills kill and let rerun."""
+"""The daily and the weekly chain as they are, stage after stage, without Dagster: what drills kill and let rerun.
 
+And the making of a Dagster instance, which is killed and made again as well.
+"""
+
+import os
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
@@ -19,6 +23,7 @@ from pipeline_assets.adapters.stages.monitoring import measure_performance
 from pipeline_assets.adapters.stages.release import release_models
 from pipeline_assets.adapters.stages.scoring import score
 from pipeline_assets.adapters.stores import Stores
+from pipeline_assets.commands.chains import prepare_home
 from pipeline_assets.commands.simulation import simulate_until
 from pipeline_assets.core.lineage.snapshots import SnapshotParams
 from pipeline_assets.settings import Params, Settings
@@ -99,6 +104,12 @@ def collect_garbage(stores: Stores, params: Params, first: date, last: date) -> 
     assert not any(one.refused for one in collected), collected
 
 
+def make_instance(stores: Stores, params: Params, first: date, last: date) -> None:
+    """Make the Dagster instance of the data root, as every first command does; the days are of no matter."""
+    os.environ["DAGSTER_HOME"] = f"{stores.root.root}/dagster"
+    prepare_home(stores.root.root)
+
+
 def _open_snapshots(stores: Stores, params: Params) -> Snapshots:
     return Snapshots(stores.root, open_replicas(stores.root, params.snapshots.remotes))
 
@@ -107,7 +118,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     program.__name__: program
     for program in (
         simulate, run_inputs, run_decisions, run_daily, run_training, run_evaluation, run_weekly,
-        take_snapshot, bring_back, collect_garbage,
+        take_snapshot, bring_back, collect_garbage, make_instance,
     )
 }  # fmt: skip
 

@@ -26,6 +26,7 @@ from pipeline_assets.drills.drill import DrillError
 from pipeline_assets.settings import ALERTS_VARIABLE, DATA_VARIABLE, PARAMS_VARIABLE, read_settings
 
 _HOST: Final = "127.0.0.1"
+_FORGETFUL: Final = "--forgetful"
 _START_SECONDS: Final = 300.0
 _END_SECONDS: Final = 90.0
 _ANSWER_SECONDS: Final = 30.0
@@ -41,7 +42,11 @@ class Server:
     """The supervised processes that serve a data root, from nothing or from what the last ones left."""
 
     def __init__(self, root: Path, params_file: Path, log: Path) -> None:
-        """Serve ``root`` with the parameters of ``params_file``; what the processes say goes to ``log``."""
+        """Serve ``root`` with the parameters of ``params_file``; what the processes say goes to ``log``.
+
+        A new instance is told of the partitions that are there, unless ``is_forgetful`` is set before the start.
+        """
+        self.is_forgetful = False
         self._log = log
         self.port = _find_free_port()
         self._environment = os.environ | {
@@ -73,7 +78,7 @@ class Server:
         """
         with self._log.open("ab") as target:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, str(self.port)],
+                [sys.executable, "-m", __name__, str(self.port), *([_FORGETFUL] if self.is_forgetful else [])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=target,
@@ -212,7 +217,7 @@ def main() -> None:
     root = read_settings().data_root
     is_new = not Path(os.environ["DAGSTER_HOME"], "dagster.yaml").exists()
     home = prepare_home(root)
-    if is_new:
+    if is_new and _FORGETFUL not in sys.argv:
         import dagster as dg
 
         with dg.DagsterInstance.get() as instance:

@@ -19,12 +19,14 @@ from pipeline_assets.drills import (
     full_disk,
     hostile_names,
     io_errors,
+    lost_instance,
     permanent,
     rehearsals,
     servers,
     shared_remote,
     snapshot_kills,
     tampered_log,
+    two_operators,
 )
 from pipeline_assets.drills.drill import Drill, Result, find_drills, run_drill
 from pipeline_assets.drills.report import make_table, write_report
@@ -60,6 +62,8 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         servers.EVERYTHING,
         servers.PARTITION,
         full_disk.FULL,
+        two_operators.OPERATORS,
+        lost_instance.LOST,
     ),
 )
 DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))

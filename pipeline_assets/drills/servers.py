@@ -39,6 +39,7 @@ query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on Partiti
 _RUNS: Final = "{ runsOrError(limit: 500) { ... on Runs { results { runId status tags { key value } } } } }"
 _EVENTS: Final = """
 query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
+  __typename ... on MessageEvent { message stepKey }
   ... on EngineEvent { metadataEntries { label ... on TextMetadataEntry { text } } } } } } }"""
 _PARTITIONS: Final = """
 query($keys: [AssetKeyInput!]) { assetNodes(assetKeys: $keys) { assetKey { path }
@@ -51,7 +52,7 @@ _LOCATION: Final = """
 
 
 @dataclass(frozen=True)
-class _Run:
+class ServerRun:
     """A run as the web server tells of it."""
 
     run_id: str
@@ -59,13 +60,15 @@ class _Run:
     tags: dict[str, str]
 
 
-class _Session:
+class Session:
     """A server on a copy of the world that lacks partitions, and what a person at its UI would do and see."""
 
-    def __init__(self, world: World, journal: Journal, name: str) -> None:
+    def __init__(self, world: World, journal: Journal, name: str, scene: tuple[Path, Path] | None = None) -> None:
+        """Copy the complete world, or the first data root of ``scene``, which is to become like the second one."""
+        before, after = scene or (world.complete, world.complete)
         folder = world.make_folder(name)
-        self.root = copy_root(world.complete, folder / "root")
-        self.whole = Whole(world.complete)
+        self.root = copy_root(before, folder / "root")
+        self.whole = Whole(after)
         self.days = [world.daily.day - timedelta(days=number) for number in reversed(range(_N_DAYS))]
         self.server = Server(self.root, world.params_file, folder / "server.log")
         self.journal = journal
@@ -104,18 +107,25 @@ class _Session:
         params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": listed}}
         return str(_expect(self.server.ask(_LAUNCH_RUN, params=params)["launchRun"], "run")["runId"])
 
-    def list_runs(self) -> list[_Run]:
+    def list_runs(self) -> list[ServerRun]:
         """All runs, the latest first."""
         runs = self.server.ask(_RUNS)["runsOrError"]["results"]
-        return [_Run(run["runId"], run["status"], {tag["key"]: tag["value"] for tag in run["tags"]}) for run in runs]
+        return [
+            ServerRun(run["runId"], run["status"], {tag["key"]: tag["value"] for tag in run["tags"]}) for run in runs
+        ]
 
-    def await_run(self, is_wanted: Callable[[_Run], bool], what: str) -> _Run:
+    def await_run(self, is_wanted: Callable[[ServerRun], bool], what: str) -> ServerRun:
         """The latest run that is wanted, as soon as there is one."""
         return wait_for(lambda: next(filter(is_wanted, self.list_runs()), None), _PATIENCE_SECONDS, what)
 
-    def find_pid(self, run: _Run) -> int | None:
+    def list_events(self, run_id: str) -> list[dict[str, Any]]:
+        """What the log of a run says, in order: each event's type, its message, and what an engine event tells."""
+        events: list[dict[str, Any]] = self.server.ask(_EVENTS, id=run_id)["logsForRun"]["events"]
+        return events
+
+    def find_pid(self, run: ServerRun) -> int | None:
         """The process that executes a run, by the run's own log."""
-        events = self.server.ask(_EVENTS, id=run.run_id)["logsForRun"]["events"]
+        events = self.list_events(run.run_id)
         entries = (entry for event in events for entry in event.get("metadataEntries", ()))
         return next((int(entry["text"]) for entry in entries if entry["label"] == "pid" and entry.get("text")), None)
 
@@ -129,7 +139,7 @@ class _Session:
             if one["numMaterialized"] != one["numPartitions"] or one["numFailed"]
         ]
 
-    def await_process(self, is_wanted: Callable[[_Run], bool], what: str) -> tuple[_Run, int]:
+    def await_process(self, is_wanted: Callable[[ServerRun], bool], what: str) -> tuple[ServerRun, int]:
         """A run that is launched, and the process that is about to execute it."""
         run = self.await_run(lambda one: is_wanted(one) and one.status in ("STARTING", "STARTED"), what)
         return run, wait_for(lambda: self.find_pid(run), _PATIENCE_SECONDS, f"the process of {what}")
@@ -202,17 +212,17 @@ def _expect(answer: dict[str, Any], field: str) -> Any:
     return answer[field]
 
 
-def _is_dead(run: _Run) -> Callable[[_Run], bool]:
+def _is_dead(run: ServerRun) -> Callable[[ServerRun], bool]:
     return lambda one: one.run_id == run.run_id and one.status == "FAILURE"
 
 
-def _is_retry_of(run: _Run) -> Callable[[_Run], bool]:
+def _is_retry_of(run: ServerRun) -> Callable[[ServerRun], bool]:
     return lambda one: one.tags.get("dagster/parent_run_id") == run.run_id and one.status in ("STARTED", "SUCCESS")
 
 
 def kill_processes(world: World, journal: Journal) -> None:
     """Kill the daemon, a run's worker, the code server and the web server in the middle of one backfill."""
-    session = _Session(world, journal, "server-processes")
+    session = Session(world, journal, "server-processes")
     session.take_away(ASSETS, session.days)
     with session.server:
         journal.note("the server is ready")
@@ -235,7 +245,7 @@ def kill_processes(world: World, journal: Journal) -> None:
 
 def kill_everything(world: World, journal: Journal) -> None:
     """Kill the supervisor and all below it in the middle of a backfill; start it again."""
-    session = _Session(world, journal, "server-tree")
+    session = Session(world, journal, "server-tree")
     session.take_away(ASSETS, session.days)
     with session.server as server:
         journal.note("the server is ready")
@@ -256,7 +266,7 @@ def kill_everything(world: World, journal: Journal) -> None:
 
 def fail_partition(world: World, journal: Journal) -> None:
     """Make a partition fail that nobody will retry; it turns green by itself."""
-    session = _Session(world, journal, "failed-partition")
+    session = Session(world, journal, "failed-partition")
     day = session.days[-5]
     with session.server:
         journal.note("the server is ready")

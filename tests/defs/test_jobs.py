@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 
 from pipeline_assets.contracts.vocabularies import Feed
+from pipeline_assets.core.lineage.records import Key
 from tests.defs.conftest import LAST, START, Pipeline, open_pipeline
 
 DAY = timedelta(days=1)
@@ -58,9 +59,42 @@ def test_everything_that_landed_is_asked_for_a_week_at_a_time_oldest_first(
     assert first + second == watched[:14]
 
 
-def test_what_was_ingested_before_the_first_tick_is_no_news(built: Pipeline) -> None:
-    with built.instance() as instance:
-        assert tick(built, instance, None)[0] == []
+def test_what_is_ingested_by_its_record_is_no_news_to_an_instance_that_was_lost(
+    built: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    asked, cursor = tick(built, instance, None)
+    assert asked == []
+    assert cursor is not None
+    assert len(json.loads(cursor)) == 31  # they are not looked at again
+
+
+def test_late_files_are_asked_for_newest_first_and_wait_for_no_history(
+    built_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    for folder in ("landing", "records"):
+        shutil.copytree(built_root / folder, tmp_path / folder)
+    pipeline = open_pipeline(tmp_path, monkeypatch)
+    for back in (20, 3, 9):
+        pipeline.stores.landing.land(Feed.CHARGEBACKS, LAST - back * DAY, "late.csv", b"transaction_id\n")
+    for back in (2, 1, 0):  # days that were never made
+        pipeline.stores.records.delete(Key("transactions", LAST - back * DAY))
+    asked, cursor = tick(pipeline, instance, None)
+    assert asked == [str(LAST - back * DAY) for back in (3, 9, 20, 2, 1, 0)]
+    assert tick(pipeline, instance, cursor)[0] == []
+
+
+def test_a_file_that_is_copied_without_a_change_is_no_news(
+    built_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    for folder in ("landing", "records"):
+        shutil.copytree(built_root / folder, tmp_path / folder)
+    pipeline = open_pipeline(tmp_path, monkeypatch)
+    cursor = settle(pipeline, instance)
+    for file in (tmp_path / "landing" / "transactions" / str(LAST)).iterdir():
+        file.touch()
+    asked, following = tick(pipeline, instance, cursor)
+    assert asked == []
+    assert following != cursor
 
 
 def test_nothing_new_asks_for_nothing(landed: Pipeline, instance: dg.DagsterInstance) -> None:
@@ -108,12 +142,25 @@ def ask_schedule(pipeline: Pipeline, name: str, instance: dg.DagsterInstance, da
     return [str(answer.partition_key)] if isinstance(answer, dg.RunRequest) else []
 
 
-def test_the_daily_schedule_closes_yesterday_unless_it_has_its_scores(built: Pipeline, tmp_path: Path) -> None:
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as nothing_done:
-        assert ask_schedule(built, "daily_at_five", nothing_done, LAST + DAY) == [str(LAST)]
-        assert ask_schedule(built, "daily_at_five", nothing_done, START) == []
-    with built.instance() as done:
-        assert ask_schedule(built, "daily_at_five", done, LAST + DAY) == []
+def test_the_daily_schedule_closes_yesterday_unless_it_has_its_scores_by_its_record(
+    built: Pipeline, landed: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    assert ask_schedule(landed, "daily_at_five", instance, LAST + DAY) == [str(LAST)]
+    assert ask_schedule(landed, "daily_at_five", instance, START) == []
+    assert ask_schedule(built, "daily_at_five", instance, LAST + DAY) == []  # though the instance knows of nothing
+
+
+def test_the_weekly_schedule_does_not_train_again_what_is_there(
+    built_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, instance: dg.DagsterInstance
+) -> None:
+    week = START + 42 * DAY
+    shutil.copytree(built_root / "records", tmp_path / "records")
+    shutil.copytree(built_root / "landing" / "transactions" / str(week - DAY), tmp_path / "landing/transactions/x")
+    (tmp_path / "landing/transactions/x").rename(tmp_path / "landing/transactions" / str(week - DAY))
+    pipeline = open_pipeline(tmp_path, monkeypatch)
+    assert ask_schedule(pipeline, "weekly_at_six", instance, week) == []
+    pipeline.stores.records.delete(Key("model_evaluation", week))
+    assert ask_schedule(pipeline, "weekly_at_six", instance, week) == [str(week)]
 
 
 def test_the_weekly_schedule_trains_as_of_the_day_on_which_a_week_begins(

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,13 +16,17 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterInvariantViolationError
 from dagster._core.events import DagsterEvent, EngineEventData
-from dagster._core.launcher import WorkerStatus
+from dagster._core.launcher import LaunchRunContext, WorkerStatus
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.tags import GRPC_INFO_TAG, WILL_RETRY_TAG
 from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_iteration
 
 from pipeline_assets.defs import run_launcher
+from pipeline_assets.defs.event_storage import KeptSqliteEventLogStorage
 from pipeline_assets.defs.run_launcher import Process, WatchedRunLauncher, find_process
+from pipeline_assets.defs.run_locks import RunLocks
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "dagster.yaml"
 ALIVE, GONE = WorkerStatus.RUNNING, WorkerStatus.NOT_FOUND
@@ -141,9 +146,9 @@ def test_a_run_that_states_no_process_is_dead_only_after_the_start_timeout(
 ) -> None:
     run_id = start_run(instance)
     now = time.time()
-    monkeypatch.setattr(run_launcher, "time", SimpleNamespace(time=lambda: now + 170))
+    monkeypatch.setattr(run_launcher, "time", SimpleNamespace(time=lambda: now + 290))
     assert judge(instance, run_id) is ALIVE
-    monkeypatch.setattr(run_launcher, "time", SimpleNamespace(time=lambda: now + 190))
+    monkeypatch.setattr(run_launcher, "time", SimpleNamespace(time=lambda: now + 310))
     assert judge(instance, run_id) is GONE
 
 
@@ -197,3 +202,113 @@ def test_the_instance_asks_the_launcher_and_keeps_a_place_for_the_live_day(insta
     assert queue is not None
     assert queue.tag_concurrency_limits == [{"key": "dagster/backfill", "limit": queue.max_concurrent_runs - 1}]
     assert queue.max_user_code_failure_retries > 0
+
+
+# --- one process a run ---
+
+
+def say_that_it_begins(instance: dg.DagsterInstance, run_id: str, pid: int) -> None:
+    """What Dagster's process for a launched run says first."""
+    run = instance.get_run_by_id(run_id)
+    instance.report_engine_event(f"Started process for run (pid: {pid}).", run, EngineEventData.in_process(pid))
+
+
+def lock_elsewhere(instance: dg.DagsterInstance) -> RunLocks:
+    """The locks as another process takes them."""
+    storage = instance.event_log_storage
+    assert isinstance(storage, KeptSqliteEventLogStorage)
+    return RunLocks(storage.run_locks._folder)
+
+
+def launch(instance: dg.DagsterInstance, run_id: str) -> None:
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.run_launcher.launch_run(LaunchRunContext(dagster_run=run, workspace=None))
+
+
+def list_messages(instance: dg.DagsterInstance, run_id: str) -> str:
+    logged = instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)
+    return "\n".join(str(entry.get_dagster_event().message) for entry in logged)
+
+
+def test_a_run_that_is_executed_already_is_not_started_again(instance: dg.DagsterInstance) -> None:
+    run_id = start_run(instance)
+    with pytest.raises(DagsterInvariantViolationError, match="workspace"):  # it is really launched
+        launch(instance, run_id)
+    elsewhere = lock_elsewhere(instance)
+    elsewhere.take(run_id)
+    launch(instance, run_id)
+    assert "a process for this run is there already" in list_messages(instance, run_id)
+    elsewhere.release(run_id)
+
+
+def test_a_run_whose_lock_is_held_lives_whatever_became_of_other_processes_for_it(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes]
+) -> None:
+    run_id, elsewhere = start_run(instance), lock_elsewhere(instance)
+    elsewhere.take(run_id)
+    state_process(instance, run_id, process.pid)
+    process.kill()
+    process.wait()
+    assert judge(instance, run_id) is ALIVE
+    elsewhere.release(run_id)
+    assert judge(instance, run_id) is GONE
+
+
+def test_of_two_processes_that_were_started_for_a_run_one_alive_is_enough(
+    instance: dg.DagsterInstance, process: subprocess.Popen[bytes]
+) -> None:
+    run_id = start_run(instance)
+    state_process(instance, run_id, process.pid)
+    process.kill()
+    process.wait()
+    assert judge(instance, run_id) is GONE
+    state_process(instance, run_id, os.getppid())
+    state_process(instance, run_id, process.pid)
+    parent = find_process(os.getppid())
+    assert parent is not None
+    instance.run_launcher._seen[run_id, os.getppid()] = parent.ticks  # type: ignore[attr-defined]
+    assert judge(instance, run_id) is ALIVE
+
+
+def test_a_second_process_for_a_run_says_so_and_waits_for_the_end_of_the_first(instance: dg.DagsterInstance) -> None:
+    run_id, elsewhere = start_run(instance), lock_elsewhere(instance)
+    elsewhere.take(run_id)
+    second = threading.Thread(target=say_that_it_begins, args=(instance, run_id, os.getpid()))
+    second.start()
+    second.join(2)
+    assert second.is_alive()
+    said = list_messages(instance, run_id)
+    assert f"process {os.getpid()} executes this run already" in said
+    assert "Started process" not in said
+    elsewhere.release(run_id)
+    second.join(30)
+    assert not second.is_alive()
+    assert "Started process" in list_messages(instance, run_id)
+    assert elsewhere.is_held(run_id)
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    instance.report_run_failed(run)
+    assert not elsewhere.is_held(run_id)
+
+
+def test_a_process_whose_run_went_back_into_the_queue_waits_for_its_launch(instance: dg.DagsterInstance) -> None:
+    origin = RemoteJobOrigin(RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("here"), "__repository__"), "empty")
+    run = dg.DagsterRun("empty", status=dg.DagsterRunStatus.QUEUED, remote_job_origin=origin, job_code_origin=None)
+    run_id = instance.add_run(run).run_id
+    process = threading.Thread(target=say_that_it_begins, args=(instance, run_id, os.getpid()))
+    process.start()
+    process.join(2)
+    assert process.is_alive()
+    assert "Started process" not in list_messages(instance, run_id)
+    instance.report_dagster_event(DagsterEvent(event_type_value="PIPELINE_STARTING", job_name="empty"), run_id)
+    process.join(30)
+    assert not process.is_alive()
+    assert "Started process" in list_messages(instance, run_id)
+
+
+def test_what_others_say_of_their_processes_takes_no_lock(instance: dg.DagsterInstance) -> None:
+    run_id = start_run(instance)
+    say_that_it_begins(instance, run_id, os.getppid())
+    state_process(instance, run_id, os.getpid())  # a step, as executors with processes of their own say it
+    assert not lock_elsewhere(instance).is_held(run_id)
