@@ -16,9 +16,20 @@ MAY_IMPORT = {
     "settings": {"contracts", "core", "simulator", "adapters", "settings"},
     "defs": {"contracts", "core", "settings", "adapters", "defs"},
     "definitions": {"settings", "adapters", "defs"},
-    "commands": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
-    "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
-    "cli": {"contracts", "settings", "adapters", "commands", "definitions"},
+    "guard": {"guard"},
+    "commands": {
+        "contracts",
+        "core",
+        "simulator",
+        "settings",
+        "adapters",
+        "definitions",
+        "guard",
+        "commands",
+        "drills",
+    },
+    "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "guard", "commands", "drills"},
+    "cli": {"contracts", "settings", "adapters", "commands", "definitions", "guard"},
 }
 HEAVY = {"apprise", "lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
 

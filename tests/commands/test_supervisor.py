@@ -21,11 +21,14 @@ import dagster as dg
 import pytest
 import yaml
 
+from pipeline_assets.commands import children as processes
 from pipeline_assets.commands import supervisor as supervision
 from pipeline_assets.commands.chains import Chains, prepare_home
+from pipeline_assets.commands.children import Child, Role
 from pipeline_assets.commands.simulation import simulate_until
-from pipeline_assets.commands.supervisor import Role, Supervisor, _Child, supervising
+from pipeline_assets.commands.supervisor import Supervisor, supervising
 from pipeline_assets.definitions import build_definitions
+from pipeline_assets.guard.policy import open_policy
 from pipeline_assets.settings import read_settings
 
 _logger = logging.getLogger(__name__)
@@ -59,10 +62,10 @@ def find_port() -> int:
 
 
 @contextmanager
-def running(tmp_path: Path, children: list[_Child], patch: pytest.MonkeyPatch) -> Iterator[tuple[Supervisor, Any]]:
+def running(tmp_path: Path, children: list[Child], patch: pytest.MonkeyPatch) -> Iterator[tuple[Supervisor, Any]]:
     """A supervisor of other programs than Dagster's, and the exit codes it came to."""
     patch.setattr(Supervisor, "_plan", lambda *_: {child.role: child for child in children})
-    patch.setattr(supervision, "_MAX_DELAY_SECONDS", 0.0)
+    patch.setattr(processes, "MAX_DELAY_SECONDS", 0.0)
     said: list[str] = []
     supervisor, codes = Supervisor(tmp_path, "127.0.0.1", find_port(), said.append), []
     thread = threading.Thread(target=lambda: codes.append(supervisor.run()))
@@ -77,7 +80,7 @@ def running(tmp_path: Path, children: list[_Child], patch: pytest.MonkeyPatch) -
 def test_a_killed_process_comes_back_and_the_others_do_not_notice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    children = [_Child(role, SERVES, lambda: True) for role in Role]
+    children = [Child(role, SERVES, lambda: True) for role in Role]
     with running(tmp_path, children, monkeypatch) as (supervisor, (_, said)):
         wait_for(lambda: len(supervisor.pids) == len(Role))
         before = supervisor.pids
@@ -94,8 +97,8 @@ def test_the_daemon_never_runs_without_a_code_server(tmp_path: Path, monkeypatch
     server_listens = threading.Event()
     server_listens.set()
     children = [
-        _Child(Role.CODE_SERVER, SERVES, lambda: True),
-        _Child(Role.DAEMON, SERVES, server_listens.is_set),
+        Child(Role.CODE_SERVER, SERVES, lambda: True),
+        Child(Role.DAEMON, SERVES, server_listens.is_set),
     ]
     with running(tmp_path, children, monkeypatch) as (supervisor, _):
         wait_for(lambda: len(supervisor.pids) == len(children))
@@ -110,7 +113,7 @@ def test_the_daemon_never_runs_without_a_code_server(tmp_path: Path, monkeypatch
 
 
 def test_a_crash_loop_is_given_up_and_everything_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    children = [_Child(Role.CODE_SERVER, SERVES, lambda: True), _Child(Role.DAEMON, FAILS, lambda: True)]
+    children = [Child(Role.CODE_SERVER, SERVES, lambda: True), Child(Role.DAEMON, FAILS, lambda: True)]
     with running(tmp_path, children, monkeypatch) as (supervisor, (codes, said)):
         wait_for(lambda: len(codes))
         assert codes == [1]
@@ -119,13 +122,13 @@ def test_a_crash_loop_is_given_up_and_everything_ends(tmp_path: Path, monkeypatc
 
 
 def test_deaths_wait_longer_each_time_and_are_forgotten_after_a_while() -> None:
-    child = _Child(Role.DAEMON, FAILS, lambda: True)
+    child = Child(Role.DAEMON, FAILS, lambda: True)
 
     def die(now: float) -> float:
         child.start(dict(os.environ) | {"PYTHONWARNINGS": "ignore"})
         assert child.process is not None
         child.process.wait()
-        return child.note_death(now)
+        return child.note_end(now)
 
     assert [die(now) for now in (0.0, 1.0, 2.0, 3.0)] == [1, 2, 4, 8]
     assert die(700.0) == 1
@@ -144,8 +147,8 @@ def test_a_taken_port_is_an_error_before_anything_starts(tmp_path: Path) -> None
 def test_a_killed_supervisor_leaves_no_process_and_a_script_that_ignores_interrupts_no_deaf_one() -> None:
     program = (
         "import os, signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from pipeline_assets.commands.supervisor import Role, _Child\n"
-        f"children = [_Child(Role.DAEMON, {SERVES}, bool) for _ in range(2)]\n"
+        "from pipeline_assets.commands.children import Child, Role\n"
+        f"children = [Child(Role.DAEMON, {SERVES}, bool) for _ in range(2)]\n"
         "print(*(child.start(dict(os.environ)) for child in children), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
@@ -235,7 +238,7 @@ class Deployment:
         return any(beat.timestamp > since for beat in beats)
 
     def answers(self) -> bool:
-        return supervision._answers("127.0.0.1", self.port)
+        return supervision._answers(open_policy("127.0.0.1", self.port, (), ""), "")
 
 
 @contextmanager
