@@ -16,6 +16,7 @@ from pipeline_assets.drills import (
     crash_matrix,
     dagster_kills,
     data_faults,
+    foreign_requests,
     io_errors,
     permanent,
     rehearsals,
@@ -52,6 +53,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         servers.PROCESSES,
         servers.EVERYTHING,
         servers.PARTITION,
+        foreign_requests.FOREIGN,
     ),
 )
 DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))
