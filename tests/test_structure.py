@@ -66,6 +66,15 @@ def test_dagster_is_known_to_the_defs_only(room: str) -> None:
             assert not any(name.split(".")[0] == "dagster" for name in imported_names(file)), file
 
 
+def test_the_guard_knows_dagster_in_its_program_only() -> None:
+    knowing = {
+        file.name
+        for file in modules()
+        if room_of(file) == "guard" and any(name.startswith("dagster") for name in imported_names(file))
+    }
+    assert knowing == {"webserver.py"}
+
+
 def test_core_touches_no_file_no_environment_and_no_clock() -> None:
     forbidden = {"os", "pathlib", "shutil", "time", "tempfile", "subprocess", "socket"}
     for file in modules():

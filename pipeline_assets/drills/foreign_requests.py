@@ -61,7 +61,8 @@ class _Request:
 def _list_foreign(host: str, launch: bytes) -> Iterator[_Request]:
     """Every kind of foreign request; ``launch`` is a mutation as JSON that works where it is allowed to."""
     own = {**_BEARER, **_JSON}
-    query = f"/graphql?{urlencode({'query': json.loads(launch)['query'], 'variables': '{}'})}"
+    asked = json.loads(launch)
+    query = f"/graphql?{urlencode({**asked, 'variables': json.dumps(asked['variables'])})}"
     port = host.partition(":")[2]
     for name, named in (
         ("a name that was rebound", f"other.example:{port}"),

@@ -246,8 +246,10 @@ def test_only_the_web_server_gets_to_know_the_token(tmp_path: Path, monkeypatch:
 def test_a_second_supervisor_of_a_home_is_refused_on_any_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with running(tmp_path, [Child(Role.DAEMON, SERVES, lambda: True)], monkeypatch) as (first, _):
         wait_for(lambda: first.pids)
+        second = Supervisor(tmp_path, "127.0.0.1", find_port(), lambda _: None)
+        second.stop()  # it would end at once, if it began
         with pytest.raises(ValueError, match=f"served already, by process {os.getpid()} "):
-            Supervisor(tmp_path, "127.0.0.1", find_port(), lambda _: None).run()
+            second.run()
     assert not (tmp_path / "ui.lock").read_text()
 
 

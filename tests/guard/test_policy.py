@@ -1,5 +1,6 @@
 """What reaches Dagster, by the head of a request: every way a foreign page can speak is told from our own."""
 
+import socket
 from http import HTTPStatus
 
 import pytest
@@ -204,6 +205,13 @@ def test_beyond_loopback_nothing_starts_without_a_token(host: str) -> None:
     with pytest.raises(ValueError, match=f"--host {host}: .* needs a token, and {TOKEN_VARIABLE} is not set.*ssh -L"):
         open_policy(host, 3000, ("ui.example.org",), "")
     assert open_policy(host, 3000, (), TOKEN).credentials is not None
+
+
+def test_a_name_that_is_loopback_and_something_else_needs_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, 3000)) for one in ("127.0.0.1", "10.0.0.5")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
+    with pytest.raises(ValueError, match="needs a token"):
+        open_policy("box.example", 3000, (), "")
 
 
 @pytest.mark.parametrize("host", ["", "a" * 64, "a..b"])
