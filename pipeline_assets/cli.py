@@ -1,6 +1,7 @@
 """`pipeline-assets …`: what Dagster and DVC do not already offer. Heavy libraries load when a command needs them."""
 
 import logging
+import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -187,18 +188,35 @@ def sql(statement: str, style: str, output: Path | None) -> None:
 
 
 @commands.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", default=3000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=3000, show_default=True, type=click.IntRange(1, 65_535))
+@click.option(
+    "--allow-host",
+    "names",
+    multiple=True,
+    envvar="PIPELINE_UI_HOSTS",
+    metavar="NAME[:PORT]",
+    help="Another name by which browsers may call it, as behind a proxy; may be given more than once.",
+)
 @reports_errors
-def ui(host: str, port: int) -> None:
-    """Dagster's web UI, with the daemon that runs schedules, sensors and backfills; what dies is replaced."""
+def ui(host: str, port: int, names: tuple[str, ...]) -> None:
+    """Dagster's web UI, with the daemon that runs schedules, sensors and backfills; what dies is replaced.
+
+    Before the web server stands a guard: it answers to its own host and its own pages only. With PIPELINE_UI_TOKEN
+    in the environment, it asks for that token; to listen beyond this machine, it must be set.
+    """
     from pipeline_assets.commands.chains import prepare_home
     from pipeline_assets.commands.supervisor import supervise
+    from pipeline_assets.guard.credentials import TOKEN_VARIABLE
+    from pipeline_assets.guard.policy import open_policy
     from pipeline_assets.settings import read_settings
 
+    names = tuple(name for listed in names for name in listed.replace(",", " ").split())
+    token = os.environ.pop(TOKEN_VARIABLE, "")
+    open_policy(host, port, names, token)  # before the instance is made: what is wrong here is told at once
     home = prepare_home(read_settings().data_root)
     click.echo(f"instance in {home}; Ctrl-C stops it")
-    raise SystemExit(supervise(home, host, port, click.echo))
+    raise SystemExit(supervise(home, host, port, click.echo, names=names, token=token))
 
 
 def _yesterday() -> date:

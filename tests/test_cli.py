@@ -36,6 +36,35 @@ def test_a_mistake_is_one_message_and_no_stack(arguments: list[str], said: str) 
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "token", "said"),
+    [
+        (["--host", "0.0.0.0"], "", "needs a token, and PIPELINE_UI_TOKEN is not set"),
+        (["--host", "::"], "", "needs a token, and PIPELINE_UI_TOKEN is not set"),
+        (["--host", "0.0.0.0"], "too-short-for-a-key", "expected at least 20 characters"),
+        ([], "too-short-for-a-key", "expected at least 20 characters"),
+        (["--allow-host", "*"], "", "expected a name or an address as browsers send it"),
+    ],
+)
+def test_a_server_that_would_be_open_to_others_does_not_start(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], token: str, said: str
+) -> None:
+    monkeypatch.setenv("PIPELINE_UI_TOKEN", token)
+    monkeypatch.delenv("PIPELINE_UI_HOSTS", raising=False)
+    result = CliRunner().invoke(commands, ["ui", *arguments])
+    assert result.exit_code == 1
+    assert said in result.output
+    assert "too-short-for-a-key" not in result.output
+    assert not (environment / "root").exists()
+
+
+def test_further_hosts_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIPELINE_UI_HOSTS", "ui.example.org,*")
+    monkeypatch.delenv("PIPELINE_UI_TOKEN", raising=False)
+    result = CliRunner().invoke(commands, ["ui"])
+    assert "found '*'" in result.output
+
+
 def test_an_unknown_parameter_is_named(environment: Path) -> None:
     (environment / "params.yaml").write_text("{histroy_start: 2026-01-04}")
     result = CliRunner().invoke(commands, ["simulate"])

@@ -16,9 +16,20 @@ MAY_IMPORT = {
     "settings": {"contracts", "core", "simulator", "adapters", "settings"},
     "defs": {"contracts", "core", "settings", "adapters", "defs"},
     "definitions": {"settings", "adapters", "defs"},
-    "commands": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
-    "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "commands", "drills"},
-    "cli": {"contracts", "settings", "adapters", "commands", "definitions"},
+    "guard": {"guard"},
+    "commands": {
+        "contracts",
+        "core",
+        "simulator",
+        "settings",
+        "adapters",
+        "definitions",
+        "guard",
+        "commands",
+        "drills",
+    },
+    "drills": {"contracts", "core", "simulator", "settings", "adapters", "definitions", "guard", "commands", "drills"},
+    "cli": {"contracts", "settings", "adapters", "commands", "definitions", "guard"},
 }
 HEAVY = {"apprise", "lightgbm", "sklearn", "matplotlib", "duckdb", "dvc", "dagster", "numba", "polars", "pandera"}
 
@@ -53,6 +64,15 @@ def test_dagster_is_known_to_the_defs_only(room: str) -> None:
     for file in modules():
         if room_of(file) == room:
             assert not any(name.split(".")[0] == "dagster" for name in imported_names(file)), file
+
+
+def test_the_guard_knows_dagster_in_its_program_only() -> None:
+    knowing = {
+        file.name
+        for file in modules()
+        if room_of(file) == "guard" and any(name.startswith("dagster") for name in imported_names(file))
+    }
+    assert knowing == {"webserver.py"}
 
 
 def test_core_touches_no_file_no_environment_and_no_clock() -> None:

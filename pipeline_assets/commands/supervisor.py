@@ -2,94 +2,36 @@
 
 `dagster dev` ends as a whole when one of its processes dies. Here the code server, whose children are the runs, the
 web server and the daemon each die alone: runs outlive all three, and Dagster's monitor judges them by their own
-process (``defs/run_launcher.py``).
+process (``defs/run_launcher.py``). A killed supervisor is the end of all of them, runs included (``children.py``); a
+second supervisor of the same instance does not begin (``occupancy.py``). The web server stands behind the guard.
 """
 
 import http.client
 import os
 import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from enum import StrEnum
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import yaml
 
-_MAX_DEATHS: Final = 5  # within the window: so often no accident does it, and no restart mends it
-_WINDOW_SECONDS: Final = 600.0
-_MAX_DELAY_SECONDS: Final = 30.0  # between a death and the restart: 1, 2, 4 ... seconds
+from pipeline_assets.commands.children import Child, GaveUpError, Role, signal_group, tell_end
+from pipeline_assets.commands.occupancy import occupy
+from pipeline_assets.guard.credentials import TOKEN_VARIABLE
+from pipeline_assets.guard.policy import Policy, open_policy
+
 _START_SECONDS: Final = 300.0  # measured: 10 s on a quiet machine; more is a hang
 _GRACE_SECONDS: Final = 30.0  # to end by itself, before it is killed: a run ends at its next line of Python
+_ORPHANS_SECONDS: Final = 30.0  # that a killed supervisor's web server may still hold the port
 _TICK_SECONDS: Final = 0.2
 _LOCATION: Final = {"module": "pipeline_assets.definitions", "name": "pipeline_assets"}  # as in workspace.yaml
 _ROOT: Final = Path(__file__).parents[2]
-
-# What a child does before it becomes the program it is meant to be; arguments: the supervisor's pid, the program.
-_BECOME: Final = """
-import ctypes, os, signal, sys
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # a script's background job ignores it; Dagster then ignores SIGTERM, too
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a killed supervisor leaves no orphan
-if os.getppid() != int(sys.argv[1]):
-    sys.exit("the supervisor is gone")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-
-
-class Role(StrEnum):
-    """The processes, by what they do."""
-
-    CODE_SERVER = "code server"
-    WEBSERVER = "webserver"
-    DAEMON = "daemon"
-
-
-class _GaveUpError(RuntimeError):
-    """A process dies again and again, or does not come up."""
-
-
-class _Child:
-    """One of the processes: its program, what it needs, the process that runs it now, and when others of it died."""
-
-    def __init__(self, role: Role, program: Sequence[str], may_start: Callable[[], bool]) -> None:
-        self.role = role
-        self.program = list(program)
-        self.may_start = may_start
-        self.process: subprocess.Popen[bytes] | None = None
-        self.deaths: list[float] = []
-        self.not_before = 0.0
-
-    def start(self, environment: dict[str, str]) -> int:
-        """Start the program in a session of its own, so that Ctrl-C reaches the supervisor only; its pid."""
-        become = [sys.executable, "-I", "-S", "-c", _BECOME, str(os.getpid()), sys.executable, "-m", *self.program]
-        self.process = subprocess.Popen(become, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
-        return self.process.pid
-
-    def note_death(self, now: float) -> float:
-        """Forget the dead process; the seconds to wait before the next one.
-
-        Raises:
-            _GaveUpError: It died too often.
-        """
-        assert self.process is not None
-        how, self.process = _tell_end(self.process.returncode), None
-        self.deaths = [death for death in self.deaths if now - death < _WINDOW_SECONDS] + [now]
-        if len(self.deaths) >= _MAX_DEATHS:
-            raise _GaveUpError(
-                f"the {self.role} died {_MAX_DEATHS} times within {_WINDOW_SECONDS / 60:.0f} minutes; last it {how}. "
-                "That is a bug or a wrong setting, not an accident: see its last lines above, mend it, start again"
-            )
-        delay = float(min(2 ** (len(self.deaths) - 1), _MAX_DELAY_SECONDS))
-        self.not_before = now + delay
-        return delay
 
 
 class Supervisor:
@@ -99,14 +41,38 @@ class Supervisor:
     outlive the processes: Linux ends them with the thread that started them.
     """
 
-    def __init__(self, home: Path, host: str, port: int, say: Callable[[str], None]) -> None:
-        """Serve on ``host:port``; ``say`` hears of every start and death."""
+    def __init__(
+        self,
+        home: Path,
+        host: str,
+        port: int,
+        say: Callable[[str], None],
+        *,
+        names: Sequence[str] = (),
+        token: str = "",
+    ) -> None:
+        """Serve on ``host:port``; ``say`` hears of every start and death.
+
+        Args:
+            home: The folder of the Dagster instance.
+            host: To bind.
+            port: To bind.
+            say: Takes a line for the person who started it.
+            names: Further hosts by which the web server may be called, see :func:`open_policy`.
+            token: What opens the web server; only that process gets to know it.
+
+        Raises:
+            ValueError: No such host, no valid name, or no token that is good enough for it.
+        """
         self.ready = threading.Event()  # the web server answers
         self._stopping = threading.Event()
-        self._environment = os.environ | {"DAGSTER_HOME": str(home)}
-        self._address = (host, port)
+        self._environment = {**os.environ, "DAGSTER_HOME": str(home)}
+        self._environment.pop(TOKEN_VARIABLE, None)
+        self._home = home
+        self._policy: Policy = open_policy(host, port, names, token)
+        self._names, self._token = tuple(names), token
         self._say = say
-        self._children: dict[Role, _Child] = {}
+        self._children: dict[Role, Child] = {}
         self._bereft: set[int] = set()  # process groups of dead code servers whose runs go on
 
     @property
@@ -123,66 +89,92 @@ class Supervisor:
         """Start the processes, replace those that die, end them after :meth:`stop`; 0, or 1 if one is beyond help.
 
         Raises:
-            ValueError: Nothing can listen on the address: it is taken, not this machine's, or not allowed.
+            ValueError: Another one serves this instance, or nothing can listen on the address: it is taken, not this
+                machine's, or not allowed.
         """
-        _check_address(*self._address)
-        with tempfile.TemporaryDirectory(prefix="pipeline-assets-") as folder:
+        with (
+            occupy(self._home, self._policy.url) as was_killed,
+            tempfile.TemporaryDirectory(prefix="pipeline-assets-") as folder,
+        ):
+            self._await_address(_ORPHANS_SECONDS if was_killed else 0.0)
             self._children = self._plan(Path(folder))
             try:
                 self._await_webserver()
                 while not self._stopping.wait(_TICK_SECONDS):
                     self._tend()
-            except _GaveUpError as error:
+            except GaveUpError as error:
                 self._say(str(error))
                 return 1
             finally:
                 self._end_in_order()
         return 0
 
-    def _plan(self, folder: Path) -> dict[Role, _Child]:
+    def _plan(self, folder: Path) -> dict[Role, Child]:
         server, workspace = folder / "code-server.sock", folder / "workspace.yaml"
         location = {"location_name": _LOCATION["name"], "host": "localhost", "socket": str(server)}
         workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": location}]}))
         code = ("--module-name", _LOCATION["module"], "--location-name", _LOCATION["name"], "-d", str(_ROOT))
-        address = ("--host", self._address[0], "--port", str(self._address[1]))
+        address = ("--host", self._policy.host, "--port", str(self._policy.port))
+        allowed = [part for name in self._names for part in ("--allow-host", name)]
         quiet, common = ("--log-level", "warning"), ("--workspace", str(workspace))
         children = (
             # Not `dagster code-server start`: it is a proxy that does not replace the server behind it when that dies.
-            _Child(Role.CODE_SERVER, ("dagster", "api", "grpc", "--socket", str(server), *code, *quiet), lambda: True),
-            _Child(
-                Role.WEBSERVER,
-                ("dagster_webserver", *address, "--dagster-log-level", "warning", *common),
-                lambda: _listens(server),
+            Child(
+                Role.CODE_SERVER,
+                ("dagster", "api", "grpc", "--socket", str(server), *code, *quiet),
+                lambda: True,
+                serves=lambda: _listens(server),
             ),
-            _Child(Role.DAEMON, ("dagster._daemon", "run", *quiet, *common), lambda: _listens(server)),
+            Child(
+                Role.WEBSERVER,
+                ("pipeline_assets.guard.webserver", *address, *common, *allowed),
+                lambda: _listens(server),
+                variables={TOKEN_VARIABLE: self._token},
+            ),
+            Child(Role.DAEMON, ("dagster._daemon", "run", *quiet, *common), lambda: _listens(server)),
         )
         return {child.role: child for child in children}
+
+    def _await_address(self, seconds: float) -> None:
+        """Wait until the address is free.
+
+        Raises:
+            ValueError: It is not, after ``seconds``.
+        """
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return _check_address(self._policy.host, self._policy.port)
+            except ValueError:
+                if time.monotonic() >= deadline or self._stopping.wait(_TICK_SECONDS):
+                    raise
 
     def _await_webserver(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while not self._stopping.wait(_TICK_SECONDS):
             self._tend()
-            if _answers(*self._address):
-                self._say("http://{}:{} is ready (Ctrl-C stops it)".format(*self._address))
+            if _answers(self._policy, self._token):
+                how = f"; sign in with the value of {TOKEN_VARIABLE}" if self._token else ""
+                self._say(f"{self._policy.url} is ready{how} (Ctrl-C stops it)")
                 self.ready.set()
                 return
             if time.monotonic() > deadline:
-                raise _GaveUpError(f"no answer {_START_SECONDS:.0f} s after the start; see the last lines above")
+                raise GaveUpError(f"no answer {_START_SECONDS:.0f} s after the start; see the last lines above")
 
     def _tend(self) -> None:
         now = time.monotonic()
-        self._bereft = {group for group in self._bereft if _signal_group(group, 0)}
+        self._bereft = {group for group in self._bereft if signal_group(group, 0)}
         for child in self._children.values():
             if child.process is None:
                 if now >= child.not_before and child.may_start():
                     self._say(f"{child.role} started: process {child.start(self._environment)}")
-            elif child.process.poll() is not None:
+            elif child.has_ended():
                 ended = child.process
                 if child.role is Role.CODE_SERVER:
                     self._bereft.add(ended.pid)
                     self._suspend_daemon()
-                delay = child.note_death(now)
-                how = _tell_end(ended.returncode)
+                delay = child.note_end(now)
+                how = tell_end(ended.returncode)
                 self._say(f"{child.role} (process {ended.pid}) {how}; next start in {delay:.0f} s")
 
     def _suspend_daemon(self) -> None:
@@ -205,21 +197,23 @@ class Supervisor:
         processes = [process for process in children if process is not None]
         groups = others | {process.pid for process in processes}
         for group in groups:
-            _signal_group(group, signal.SIGTERM)
+            signal_group(group, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_SECONDS
-        while any(_signal_group(group, 0) for group in groups) and time.monotonic() < deadline:
+        while any(signal_group(group, 0) for group in groups) and time.monotonic() < deadline:
             time.sleep(_TICK_SECONDS)
             for process in processes:
                 process.poll()  # reaps it: until then it counts as a member of its group
         for group in groups:
-            _signal_group(group, signal.SIGKILL)
+            signal_group(group, signal.SIGKILL)
         for process in processes:
             process.wait()
 
 
-def supervise(home: Path, host: str, port: int, say: Callable[[str], None]) -> int:
+def supervise(
+    home: Path, host: str, port: int, say: Callable[[str], None], *, names: Sequence[str] = (), token: str = ""
+) -> int:
     """Run Dagster's processes until SIGINT or SIGTERM; the exit code, see :meth:`Supervisor.run`."""
-    supervisor = Supervisor(home, host, port, say)
+    supervisor = Supervisor(home, host, port, say, names=names, token=token)
     former = {number: signal.signal(number, lambda *_: supervisor.stop()) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         return supervisor.run()
@@ -229,9 +223,11 @@ def supervise(home: Path, host: str, port: int, say: Callable[[str], None]) -> i
 
 
 @contextmanager
-def supervising(home: Path, host: str, port: int, say: Callable[[str], None]) -> Iterator[Supervisor]:
+def supervising(
+    home: Path, host: str, port: int, say: Callable[[str], None], *, names: Sequence[str] = (), token: str = ""
+) -> Iterator[Supervisor]:
     """A supervisor in a thread of its own, ready when the block begins and ended after it; for drills."""
-    supervisor = Supervisor(home, host, port, say)
+    supervisor = Supervisor(home, host, port, say, names=names, token=token)
     with ThreadPoolExecutor(1, "supervisor") as threads:
         running = threads.submit(supervisor.run)
         try:
@@ -260,24 +256,14 @@ def _listens(path: Path) -> bool:
         return probe.connect_ex(str(path)) == 0
 
 
-def _answers(host: str, port: int) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=5)
+def _answers(policy: Policy, token: str) -> bool:
+    """Whether the web server answers on this machine, through its guard."""
+    host = "localhost" if policy.is_any_address else policy.host
+    connection = http.client.HTTPConnection(host, policy.port, timeout=5)
     try:
-        connection.request("GET", "/server_info")
+        connection.request("GET", "/server_info", headers={"Authorization": f"Bearer {token}"} if token else {})
         return connection.getresponse().status == http.HTTPStatus.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-
-
-def _tell_end(code: int) -> str:
-    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
-
-
-def _signal_group(group: int, number: int) -> bool:
-    """Whether the process group had a member to receive the signal."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
-        return True
-    return False

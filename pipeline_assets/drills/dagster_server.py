@@ -21,8 +21,10 @@ from typing import Any, Final, NamedTuple, Self, TypeVar
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from pipeline_assets.commands.supervisor import Role, supervising
+from pipeline_assets.commands.children import Role
+from pipeline_assets.commands.supervisor import supervising
 from pipeline_assets.drills.drill import DrillError
+from pipeline_assets.guard.credentials import TOKEN_VARIABLE
 from pipeline_assets.settings import ALERTS_VARIABLE, DATA_VARIABLE, PARAMS_VARIABLE, read_settings
 
 _HOST: Final = "127.0.0.1"
@@ -41,18 +43,21 @@ class NoAnswerError(RuntimeError):
 class Server:
     """The supervised processes that serve a data root, from nothing or from what the last ones left."""
 
-    def __init__(self, root: Path, params_file: Path, log: Path) -> None:
+    def __init__(self, root: Path, params_file: Path, log: Path, token: str = "") -> None:
         """Serve ``root`` with the parameters of ``params_file``; what the processes say goes to ``log``.
 
-        A new instance is told of the partitions that are there, unless ``is_forgetful`` is set before the start.
+        With a ``token`` the web server asks for it, and :meth:`ask` sends it. A new instance is told of the partitions
+        that are there, unless ``is_forgetful`` is set before the start.
         """
         self.is_forgetful = False
         self._log = log
+        self._token = token
         self.port = _find_free_port()
         self._environment = os.environ | {
             DATA_VARIABLE: str(root),
             PARAMS_VARIABLE: str(params_file),
             ALERTS_VARIABLE: "",
+            TOKEN_VARIABLE: token,
             "DAGSTER_HOME": str(root / "dagster"),
             "TMPDIR": str(log.parent),  # what a killed server leaves there goes with the drill
         }
@@ -103,18 +108,40 @@ class Server:
 
     def kill_tree(self) -> int:
         """Kill (SIGKILL) the supervisor, then all that it started and what that started; how many processes died."""
-        assert self._process is not None
-        processes = _list_processes()
-        # Each child is a session of its own; the runs are in the code server's, also when that was killed before.
-        groups = self._groups | {one.group for one in processes if one.parent == self._process.pid}
-        members = {one.pid for one in processes if one.group in groups}
-        self._process.kill()
+        groups, members = self._find_members()
+        self._kill_supervisor()
         for group in groups:
             with suppress(ProcessLookupError):
                 os.killpg(group, signal.SIGKILL)
-        self._close()
         wait_for(lambda: not members & {one.pid for one in _list_processes()}, _END_SECONDS, "the end of all")
         return len(members) + 1
+
+    def kill_supervisor(self) -> tuple[int, float]:
+        """Kill (SIGKILL) the supervisor alone; how many processes it leaves, and in how many seconds they ended.
+
+        Raises:
+            DrillError: They go on.
+        """
+        _, members = self._find_members()
+        killed = time.monotonic()
+        self._kill_supervisor()
+        wait_for(lambda: not members & {one.pid for one in _list_processes()}, _END_SECONDS, "the end of the orphans")
+        return len(members), time.monotonic() - killed
+
+    def _find_members(self) -> tuple[set[int], set[int]]:
+        """The process groups of the server, and the processes in them.
+
+        Each child is a session of its own; the runs are in the code server's, also when that was killed before.
+        """
+        assert self._process is not None
+        processes = _list_processes()
+        groups = self._groups | {one.group for one in processes if one.parent == self._process.pid}
+        return groups, {one.pid for one in processes if one.group in groups}
+
+    def _kill_supervisor(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._close()
 
     def end(self) -> None:
         """End everything in order."""
@@ -143,7 +170,10 @@ class Server:
             NoAnswerError: It does not answer, or with errors.
         """
         body = json.dumps({"query": query, "variables": variables}).encode()
-        request = Request(f"http://{_HOST}:{self.port}/graphql", body, {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json"} | (
+            {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        )
+        request = Request(f"http://{_HOST}:{self.port}/graphql", body, headers)
         try:
             with urlopen(request, timeout=_ANSWER_SECONDS) as response:  # noqa: S310 - on loopback
                 answer = json.load(response)
@@ -229,7 +259,7 @@ def main() -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the processes print must not get between the answers
-    with supervising(home, _HOST, int(sys.argv[1]), say) as supervisor:
+    with supervising(home, _HOST, int(sys.argv[1]), say, token=os.environ.get(TOKEN_VARIABLE, "")) as supervisor:
         answers.write("ready\n")
         answers.flush()
         for _ in sys.stdin:

@@ -16,6 +16,7 @@ from pipeline_assets.drills import (
     crash_matrix,
     dagster_kills,
     data_faults,
+    foreign_requests,
     full_disk,
     hostile_names,
     io_errors,
@@ -64,6 +65,7 @@ _LANES: Final[tuple[tuple[Drill, ...], ...]] = (  # beside each other; they take
         full_disk.FULL,
         two_operators.OPERATORS,
         lost_instance.LOST,
+        foreign_requests.FOREIGN,
     ),
 )
 DRILLS: Final = (*_ON_ALL_CORES, *(drill for lane in _LANES for drill in lane))

@@ -15,7 +15,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline_assets.commands.supervisor import Role
+from pipeline_assets.commands.children import Role
 from pipeline_assets.contracts.tables import CUSTOMER_FEATURES_TABLE, PERFORMANCE, SCORES, TERMINAL_FEATURES_TABLE
 from pipeline_assets.core.lineage.records import Key
 from pipeline_assets.drills.dagster_server import NoAnswerError, Server, wait_for
