@@ -16,7 +16,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check \
   catboost==1.2.10 scikit-learn==1.9.1 numpy==2.4.6 pandas==3.1.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'

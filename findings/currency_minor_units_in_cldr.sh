@@ -16,7 +16,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check babel==2.19.0 iso4217==1.16.20260101
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check babel==2.19.0 iso4217==1.16.20260101
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import sys

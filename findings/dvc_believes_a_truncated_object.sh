@@ -17,7 +17,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check dvc==3.67.1
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check dvc==3.67.1
 cd "$work"
 DVC_NO_ANALYTICS=1 DVC_SITE_CACHE_DIR="$work/site" PATH="$work/venv/bin:$PATH" \
   "$work/venv/bin/python" - <<'PY'

@@ -16,7 +16,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check \
   polars==2.1.0 daft==0.7.26 pyarrow==25.0.1 duckdb==2.0.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'

@@ -17,7 +17,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check \
   polars==2.1.0 pyarrow==25.0.1 duckdb==2.0.1 datafusion==55.0.0 daft==0.7.26 pandas==3.1.1 \
   numpy==2.4.6
 cd "$work"

@@ -16,7 +16,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check confluent-kafka==2.16.1 kafka-python==3.0.12
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check confluent-kafka==2.16.1 kafka-python==3.0.12
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import sys

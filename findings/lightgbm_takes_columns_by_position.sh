@@ -16,7 +16,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check \
   lightgbm==4.7.0 polars==2.1.0 pyarrow==25.0.1 pandas==3.1.1 numpy==2.4.6 scipy==1.17.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'

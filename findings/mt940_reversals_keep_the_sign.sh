@@ -15,7 +15,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check mt-940==5.1.1
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check mt-940==5.1.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import sys

@@ -18,7 +18,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --disable-pip-version-check \
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check \
   pandas==3.1.1 polars==2.1.0 duckdb==2.0.1 daft==0.7.26 numpy==2.4.6
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
