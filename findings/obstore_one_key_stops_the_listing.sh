@@ -7,12 +7,12 @@
 #   either. The empty object `inbox/` that consoles create for a folder is listed as `inbox`, and
 #   reading that path finds nothing.
 #
-# Why it matters: one partner's upload to the landing folder stops the intake of all partners,
-#   until somebody renames the object with another tool. A loop over the listing fails on the
-#   folder marker.
+# Why it matters: a join of two path parts that went wrong once makes a whole landing folder
+#   unreadable until the object is renamed with another tool, and the object itself is fine for
+#   everyone else. A loop over the listing fails on the folder marker.
 #
-# Instead: list each partner's folder by itself, so that an error stays there; pass over entries
-#   of size 0 without a suffix.
+# Instead: list each sender's folder by itself, so that an error stays there; pass over entries of
+#   size 0 without a suffix.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
