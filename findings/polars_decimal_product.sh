@@ -15,7 +15,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python3 -m venv "$work/venv"
-"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check polars==2.1.0 duckdb==2.0.1
+"$work/venv/bin/pip" install --quiet --no-compile --disable-pip-version-check polars==2.1.0 duckdb==2.0.1 pyarrow==25.0.1
 cd "$work"
 "$work/venv/bin/python" - <<'PY'
 import sys
@@ -24,7 +24,7 @@ from importlib.metadata import version
 import duckdb
 import polars as pl
 
-print("polars " + version("polars"), "duckdb " + version("duckdb"), sep=", ")
+print(*(f"{p} {version(p)}" for p in ("polars", "duckdb", "pyarrow")), sep=", ")
 
 
 def seen(what, got, want):
