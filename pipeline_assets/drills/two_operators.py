@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
-from pipeline_assets.commands.supervisor import Role
+from pipeline_assets.commands.children import Role
 from pipeline_assets.contracts.tables import SCORES
 from pipeline_assets.drills.dagster_server import wait_for
 from pipeline_assets.drills.drill import Drill, DrillError, Journal
