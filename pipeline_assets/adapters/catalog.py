@@ -102,10 +102,22 @@ class Catalog:
         return self._storage.create(path, snapshot.to_bytes()) or self._storage.read(path) == snapshot.to_bytes()
 
     def replace(self, snapshot: Snapshot) -> None:
-        """Say anew why a snapshot is kept; silently where the remote does not have it yet."""
-        path = _path(snapshot.root, snapshot.sequence)
-        if self._storage.exists(path):
-            self._storage.write(path, snapshot.to_bytes())
+        """Say anew why a snapshot is kept.
+
+        Raises:
+            SnapshotError: The remote does not have it, or another one under its number.
+        """
+        try:
+            known = self.read(snapshot.root, snapshot.sequence)
+        except FileNotFoundError:
+            raise SnapshotError(f"{self.root} does not have snapshot {snapshot.sequence}; take one first") from None
+        if known.sha256 != snapshot.sha256:
+            raise SnapshotError(
+                f"{self.root} has another snapshot {snapshot.sequence} of {snapshot.root}: another data root goes on "
+                "under this one's id; take a snapshot first, and this one gets an id of its own"
+            )
+        if known != snapshot:
+            self._storage.write(_path(snapshot.root, snapshot.sequence), snapshot.to_bytes())
 
     def remove(self, root: str, number: int) -> None:
         """Forget a snapshot; its objects stay."""

@@ -115,8 +115,12 @@ def find_unknown_commits(root: Storage) -> str:
     The branches and tags of each remote of git are asked for: what was not fetched cannot be read.
     """
     repository = _find_repository(root)
-    if repository is None:
+    if repository is None or not any((one / ".git").exists() for one in (repository, *repository.parents)):
         return ""
+    if shutil.which("git") is None:
+        return "git is not installed, so that the commits that name objects are not known"
+    if _git(repository, "rev-parse", "--is-shallow-repository").strip() == "true":
+        return "the clone has only a part of the history, whose commits may name objects; run: git fetch --unshallow"
     for name in _git(repository, "remote").split():
         try:
             listed = _git(repository, "ls-remote", "--heads", "--tags", name)
@@ -151,9 +155,7 @@ def _knows(repository: Path, commit: str) -> bool:
 
 
 def _git(repository: Path, *arguments: str) -> str:
-    """What git says; nothing where the folder is none of git's, or git is not installed."""
-    if shutil.which("git") is None or not any((one / ".git").exists() for one in (repository, *repository.parents)):
-        return ""
+    """What git says."""
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_SSH_COMMAND": "ssh -o BatchMode=yes"}
     done = subprocess.run(
         ["git", "-C", str(repository), *arguments],  # noqa: S607 - the git of the user

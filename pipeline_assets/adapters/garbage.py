@@ -5,7 +5,7 @@ this data root named it that goes, or was being put by it when it was killed; an
 it, none states that it needs it, no commit of DVC that is known here names it, and it is older than the grace.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,12 +13,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from pipeline_assets.adapters.catalog import Catalog, Note
+from pipeline_assets.adapters.objects import ObjectLostError
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.replication import Behind, noting
 from pipeline_assets.adapters.retention import Garbage
 from pipeline_assets.adapters.root_identity import load_card
 from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.core.lineage.dvc_trees import SnapshotError, is_tree
+from pipeline_assets.core.lineage.snapshots import Snapshot
 
 _LOCK: Final = "snapshots/lock"
 _PURPOSE: Final = "collecting garbage"
@@ -86,6 +88,8 @@ def collect_garbage(
                 if card is None:
                     raise SnapshotError("this data root has no id yet; take a snapshot first")
                 lock = None if is_dry_run else held_remote.enter_context(catalog.lock(_PURPOSE))
+                if catalog.find_card(card.id) is None:
+                    raise SnapshotError("it does not know this data root: is its disk there? Or take a snapshot first")
                 if snapshots.find_foreign(catalog, card.id, snapshots.list_entries()):
                     raise SnapshotError(
                         f"another data root goes on as {card.id}; take a snapshot first: it gets a new id"
@@ -115,8 +119,8 @@ def forget_root(snapshots: Snapshots, root: str, own: str) -> int:
     for catalog in snapshots.catalogs:
         with catalog.lock(_PURPOSE):
             given_up = catalog.read_all(root)
-            if given_up:
-                catalog.announce(own, snapshots.objects.list_named(given_up))
+            if given_up:  # what a lost tree named is not known, and stays
+                catalog.announce(own, snapshots.objects.list_named(given_up, is_lenient=True))
             for note in catalog.list_notes():
                 if note.root == root and note.md5s:
                     catalog.announce(own, note.md5s)
@@ -130,11 +134,13 @@ def _plan(
 ) -> _Plan:
     going = {one.sequence for one in garbage.dropped}
     everything = catalog.read_all()  # of every data root; what cannot be read is needed by somebody
-    dropped = [one for one in everything if one.root == own and one.sequence in going]
-    staying = [one for one in everything if one.root != own or one.sequence not in going]
+    # Kept by whom, and where, it is said: a copy of the data root may not have heard of it.
+    dropped = [one for one in everything if one.root == own and one.sequence in going and not one.kept_because]
+    numbers = tuple(sorted(one.sequence for one in dropped))
+    staying = [one for one in everything if one.root != own or one.sequence not in numbers]
     notes = catalog.list_notes()
     ended = tuple(note for note in notes if note.root == own)
-    needed = snapshots.objects.list_named(staying) | garbage.needed | catalog.list_needed_by_others(own)
+    needed = _list_needed(snapshots, staying) | garbage.needed | catalog.list_needed_by_others(own)
     needed = needed.union(*(note.md5s for note in notes if note.root != own))
     # A tree that stays names what stays; of one that is lost, what it named is not known, and is left.
     candidates = snapshots.objects.list_named(dropped, known=needed, is_lenient=True)
@@ -147,8 +153,19 @@ def _plan(
                 young.add(md5)
             elif status is not None:
                 objects[md5] = status.n_bytes
-    numbers = tuple(sorted(one.sequence for one in dropped))
     return _Plan(Collection(remote.root, numbers, objects, len(young)), frozenset(young), ended)
+
+
+def _list_needed(snapshots: Snapshots, staying: Sequence[Snapshot]) -> set[str]:
+    try:
+        return snapshots.objects.list_named(staying)
+    except ObjectLostError as error:
+        lost = next((one for one in staying if any(tree in str(error) for tree in one.trees.values())), None)
+        where = f"snapshot {lost.sequence} of data root {lost.root or 'unnamed'}" if lost else "a snapshot"
+        raise SnapshotError(
+            f"{where} names what is lost, so that what it needs is not known: {error}; mend it there by: snapshot "
+            "verify; a data root that is no more can be given up by: snapshot forget-root"
+        ) from error
 
 
 def _carry_out(remote: Replica, catalog: Catalog, own: str, garbage: Garbage, plan: _Plan) -> None:

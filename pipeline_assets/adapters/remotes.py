@@ -58,15 +58,21 @@ def find_forgeries(snapshots: Snapshots) -> Iterator[str]:
     root, listed = snapshots.roots.find(), snapshots.list()
     yield from find_broken_links(listed)
     by_number = {one.sequence: one for one in listed}
-    for catalog in snapshots.catalogs:
-        for number in catalog.list_numbers(root) if root is not None else ():
+    for catalog in snapshots.catalogs if root is not None else ():
+        there = set(catalog.list_numbers(root or UNNAMED))
+        for number in sorted(there & by_number.keys()):
             try:
                 found = catalog.read(root or UNNAMED, number)
             except SnapshotError as error:
                 yield str(error)
                 continue
-            if number in by_number and found != by_number[number]:
+            if found.sha256 != by_number[number].sha256:
                 yield f"{catalog.root}: snapshot {number} is not as the data root has it: one of the two was changed"
+        if strangers := sorted(there - by_number.keys()):
+            yield (
+                f"{catalog.root}: it names snapshots {strangers} of this data root, which knows nothing of them: "
+                "another one goes on under its id, or they were forged"
+            )
     for folder, tree in sorted({one for snapshot in listed for one in snapshot.trees.items()}):
         try:
             foreign = [path for path in snapshots.objects.read_tree(folder, tree) if not belongs_to_snapshots(path)]
@@ -76,3 +82,11 @@ def find_forgeries(snapshots: Snapshots) -> Iterator[str]:
             yield f"tree {tree}: {error}"
         else:
             yield from (f"tree {tree} names {path!r}, which is no data of a pipeline" for path in foreign[:1])
+
+
+def name_again(snapshots: Snapshots) -> Iterator[str]:
+    """Let each remote name the snapshots that it has lost the manifests of; all their objects are there."""
+    for catalog in snapshots.catalogs:
+        for one in snapshots.list_entries():
+            if one.root and one.sequence not in catalog.list_numbers(one.root) and catalog.add(one):
+                yield f"{catalog.root}: it had forgotten snapshot {one.sequence}, and names it again"

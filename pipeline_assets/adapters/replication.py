@@ -18,6 +18,7 @@ from pipeline_assets.core.lineage.snapshots import UNNAMED, RootCard, Snapshot
 
 _LOG: Final = logging.getLogger(__name__)
 _THREADS: Final = 8  # writers wait for the disk, not for the processor
+_SHOWN_CHARACTERS: Final = 300  # of what is wrong with a remote
 Behind = dict[str, str]  # why a remote does not have everything, by its root
 
 
@@ -74,8 +75,14 @@ def noting(remote: _Rooted, behind: Behind) -> Iterator[None]:
         is_its_own = isinstance(error, OSError | SnapshotError)
         if not is_its_own and classify_failure(error) is not FailureKind.TRANSIENT:
             raise
-        _LOG.warning("remote %s: %s", remote.root, error)
-        behind[remote.root] = f"{type(error).__name__}: {error}"
+        said = (str(error).splitlines() or [""])[0][:_SHOWN_CHARACTERS]  # of a client's error the rest is its insides
+        _LOG.warning("remote %s: %s", remote.root, said)
+        behind[remote.root] = f"{type(error).__name__}: {said}"
+
+
+def tell(behind: Behind) -> str:
+    """Say which remotes are behind, and why, for a person."""
+    return "; ".join(f"{remote}: {why}" for remote, why in behind.items())
 
 
 class Replication:
@@ -108,7 +115,7 @@ class Replication:
                         list(pool.map(lambda md5, at=remote: _put(at, md5, root, fresh, objects), chosen))
                     new |= lacking
         if not self._remaining():
-            raise RemotesUnreachableError(f"no remote can be written to: {self.behind}; nothing was taken")
+            raise RemotesUnreachableError(f"no remote can be written to: {tell(self.behind)}; nothing was taken")
         return len(new)
 
     def name_all(self, snapshots: Sequence[Snapshot], source: Source) -> list[int]:
@@ -134,6 +141,8 @@ class Replication:
                                 f"another data root has taken snapshot {snapshot.sequence} as {self._card.id}; "
                                 "the next snapshot of this one goes on under an id of its own"
                             )
+                    elif snapshot.kept_because:
+                        catalog.replace(snapshot)
                     whole = snapshot
                 _migrate(catalog, snapshots)
                 for note in self._notes.pop(remote.root, ()):

@@ -23,6 +23,7 @@ from pipeline_assets.adapters.replication import (
     State,
     Taken,
     noting,
+    tell,
 )
 from pipeline_assets.adapters.root_identity import Roots, draw_card, load_card, save_card
 from pipeline_assets.adapters.snapshot_index import Source, load_index, save_index, scan
@@ -108,29 +109,31 @@ class Snapshots:
             SnapshotError: One is not readable, neither here nor in a remote; only if ``is_strict``.
         """
         root = self.roots.find()
-        entries = {one.sequence: one for one in self.list_entries(is_strict=is_strict)}
-        found = {one.sequence: one for one in self.list_of(root)} if root is not None else {}
-        merged = {**found, **entries}
-        return [merged[number] for number in sorted(merged)]
+        named = self.list_of(root) if root is not None else []
+        return _merge([*named, *self.list_entries(is_strict=is_strict)])
 
     def list_of(self, root: str) -> Sequence[Snapshot]:
-        """Return the snapshots of a data root in order, as the remotes name them; those that cannot are left out."""
-        found: dict[int, Snapshot] = {}
+        """Return the snapshots of a data root in order, as the remotes name them; what cannot be read is left out."""
+        found: list[Snapshot] = []
         for catalog in self.catalogs:
+            numbers: Sequence[int] = ()
             with noting(catalog, {}):
-                found |= {one.sequence: one for one in catalog.read_all(root)}
-        return [found[number] for number in sorted(found)]
+                numbers = catalog.list_numbers(root)
+            for number in numbers:
+                with noting(catalog, {}):
+                    found.append(catalog.read(root, number))
+        return _merge(found)
 
     def adopt(self, root: str, now: datetime) -> bool:
         """Let a data root that has lost its id go on as ``root``, with its snapshots; False where it has an id."""
-        if load_card(self.root) is not None or not root:
+        if load_card(self.root) is not None or self.list_entries():
             return False
         known = next((found for catalog in self.catalogs if (found := catalog.find_card(root))), None)
-        card = known or dataclasses.replace(draw_card(self.root, now), id=root)
-        with self.root.lock(_LOCK):
+        with self.root.lock(_LOCK, purpose="taking up a lost data root"):
             for one in self.list_of(root):
                 self.root.write(_name(one.sequence), one.to_bytes())
-            save_card(self.root, card)
+            if root:  # those without an id get one with the next snapshot
+                save_card(self.root, known or dataclasses.replace(draw_card(self.root, now), id=root))
         return True
 
     def list_files(self, snapshot: Snapshot, folders: Iterable[str] | None = None) -> dict[str, str]:
@@ -159,13 +162,11 @@ class Snapshots:
         behind: Behind = {}
         with self.root.lock(_LOCK):
             self.root.write(_name(kept.sequence), kept.to_bytes())
-            for remote, catalog in zip(self._remotes, self.catalogs, strict=True):
-                with noting(remote, behind):
+            for catalog in self.catalogs:
+                with noting(catalog, behind), catalog.lock("keeping a snapshot for good"):
                     catalog.replace(kept)
         if behind:
-            raise RemotesUnreachableError(
-                f"it is kept here, but not known to {behind}; keep it again when they are back"
-            )
+            raise RemotesUnreachableError(f"kept here, and not in every remote, keep it again: {tell(behind)}")
         return kept
 
     def settle(self, now: datetime, behind: Behind) -> tuple[RootCard, Sequence[Snapshot], int]:
@@ -267,6 +268,15 @@ class Snapshots:
         """Remove snapshots from the data root itself; silently where they are not there."""
         for number in numbers:
             self.root.delete(_name(number))
+
+
+def _merge(copies: Iterable[Snapshot]) -> Sequence[Snapshot]:
+    """The snapshots in order, of several copies of each the last; what one copy says is kept for good is kept."""
+    merged: dict[int, Snapshot] = {}
+    for one in copies:
+        because = one.kept_because or (merged[one.sequence].kept_because if one.sequence in merged else "")
+        merged[one.sequence] = dataclasses.replace(one, kept_because=because)
+    return [merged[number] for number in sorted(merged)]
 
 
 def _name(sequence: int) -> str:

@@ -46,6 +46,9 @@ def list_snapshots(root: str | None) -> None:
     from pipeline_assets.settings import read_settings
 
     _, snapshots = open_snapshots(read_settings())
+    if root is None and not snapshots.list() and not snapshots.roots.list():
+        click.echo("no snapshot yet; take one: pipeline-assets snapshot take")
+        return
     for one in list_chosen(snapshots, root):
         kept = f"  kept: {one.kept_because}" if one.kept_because else ""
         revision = one.revision if one.revision.startswith("version") else one.revision[:12]
@@ -112,6 +115,8 @@ def keep(as_of: str, because: str) -> None:
     from pipeline_assets.core.lineage.snapshots import choose_snapshot
     from pipeline_assets.settings import read_settings
 
+    if not because.strip():
+        raise click.UsageError("--because: expected a reason, found nothing")
     _, snapshots = open_snapshots(read_settings())
     kept = snapshots.keep(choose_snapshot(snapshots.list(), as_of), because)
     click.echo(f"snapshot {kept.sequence} of {kept.taken_at:%Y-%m-%d %H:%M:%S} is kept for good")
@@ -155,13 +160,15 @@ def collect_garbage(dry_run: bool, offline: bool) -> None:
 @reports_errors
 def verify() -> None:
     """Read every object in every remote; what one has lost or damaged comes from another."""
-    from pipeline_assets.adapters.remotes import find_forgeries, mend_remotes
+    from pipeline_assets.adapters.remotes import find_forgeries, mend_remotes, name_again
     from pipeline_assets.settings import read_settings
 
     _, snapshots = open_snapshots(read_settings())
     flaws = list(mend_remotes(snapshots, snapshots.objects.remotes))
     for flaw in flaws:
         click.echo(f"{flaw.remote}: {flaw.md5} {'mended from another remote' if flaw.is_mended else 'LOST'}")
+    for problem in name_again(snapshots) if all(flaw.is_mended for flaw in flaws) else ():
+        click.echo(problem)
     forgeries = list(find_forgeries(snapshots))
     for problem in forgeries:
         click.echo(problem)
@@ -187,17 +194,24 @@ def restore(tables: tuple[str, ...], as_of: str, root: str | None, into: Path | 
     """
     from datetime import UTC, datetime
 
+    from pipeline_assets.adapters import unfinished
     from pipeline_assets.adapters.restoring import choose_folders
     from pipeline_assets.adapters.restoring import restore as bring_back
     from pipeline_assets.adapters.storage import open_storage
-    from pipeline_assets.core.lineage.snapshots import choose_snapshot
+    from pipeline_assets.core.lineage.snapshots import LATEST, choose_snapshot, choose_to_restore
     from pipeline_assets.settings import read_settings
 
     settings = read_settings()
     stores, snapshots = open_snapshots(settings)
-    chosen = choose_snapshot(list_chosen(snapshots, root), as_of)
+    begun = unfinished.find(stores.root) if into is None and as_of == LATEST and root is None else None
+    if begun is not None:
+        click.echo(f"a restore of snapshot {begun.sequence} was interrupted: it is done again")
+        root, as_of, tables = begun.root or "unnamed", str(begun.sequence), tables or begun.tables
+    listed = list_chosen(snapshots, root)
+    chosen = choose_to_restore(listed) if as_of == LATEST else choose_snapshot(listed, as_of)
     folders = choose_folders(chosen, tables)
     if into is None:
+        unfinished.begin(stores.root, unfinished.Restoration(chosen.root, chosen.sequence, tables))
         if snapshots.adopt(chosen.root, datetime.now(UTC)):
             click.echo(f"this data root had lost its id: it goes on as {chosen.root}")
         open_chains().take_snapshot()
@@ -219,7 +233,10 @@ def restore(tables: tuple[str, ...], as_of: str, root: str | None, into: Path | 
         with dg.DagsterInstance.get() as instance:
             recorded = record_restoration(instance, stores, restored.written, chosen)
         click.echo(f"{len(recorded)} materializations recorded, each with its origin")
+        unfinished.end(stores.root)
         open_chains().take_snapshot()  # so that the latest one is what is there now
+    elif into is None:
+        unfinished.end(stores.root)
 
 
 def list_chosen(snapshots: "Snapshots", root: str | None) -> "Sequence[Snapshot]":
@@ -228,8 +245,9 @@ def list_chosen(snapshots: "Snapshots", root: str | None) -> "Sequence[Snapshot]
     Raises:
         SnapshotError: There is no such data root; or this one has lost its id, and several may be it.
     """
-    listed = snapshots.list() if root is None else snapshots.list_of(snapshots.roots.choose(root))
-    return listed or snapshots.list_of(snapshots.roots.choose(None))
+    if root is not None:
+        return snapshots.list_of(snapshots.roots.choose(root))
+    return snapshots.list() or snapshots.list_of(snapshots.roots.choose(None))
 
 
 SNAPSHOT_COMMANDS = (snapshot, restore)

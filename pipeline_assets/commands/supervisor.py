@@ -29,6 +29,7 @@ from pipeline_assets.guard.policy import Policy, open_policy
 _START_SECONDS: Final = 300.0  # measured: 10 s on a quiet machine; more is a hang
 _GRACE_SECONDS: Final = 30.0  # to end by itself, before it is killed: a run ends at its next line of Python
 _ORPHANS_SECONDS: Final = 30.0  # that a killed supervisor's web server may still hold the port
+_LONGEST_FOLDER: Final = 60  # bytes: a socket's path may have 107 in all
 _TICK_SECONDS: Final = 0.2
 _LOCATION: Final = {"module": "pipeline_assets.definitions", "name": "pipeline_assets"}  # as in workspace.yaml
 _ROOT: Final = Path(__file__).parents[2]
@@ -94,7 +95,7 @@ class Supervisor:
         """
         with (
             occupy(self._home, self._policy.url) as was_killed,
-            tempfile.TemporaryDirectory(prefix="pipeline-assets-") as folder,
+            tempfile.TemporaryDirectory(prefix="pipeline-assets-", dir=_find_folder_for_sockets()) as folder,
         ):
             self._await_address(_ORPHANS_SECONDS if was_killed else 0.0)
             self._children = self._plan(Path(folder))
@@ -249,6 +250,12 @@ def _check_address(host: str, port: int) -> None:
         raise ValueError(
             f"cannot serve on {host}:{port}: {error.strerror}; end what listens there, or choose another --port"
         ) from error
+
+
+def _find_folder_for_sockets() -> str:
+    """The folder for temporary files, or the usual one where a socket's path would be too long for the kernel."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108 - a folder of its own is made
 
 
 def _listens(path: Path) -> bool:

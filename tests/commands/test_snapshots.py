@@ -117,3 +117,98 @@ def test_where_only_one_data_root_was_at_this_place_it_comes_back_by_itself(hous
     said = call("restore")
     assert f"it goes on as {listed[0].root}" in said
     assert house.read("ours") == before
+
+
+def test_what_a_person_keeps_in_one_copy_is_kept_whoever_collects(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(house.folder / "ours", house.folder / "image")
+    call("snapshot", "keep", "0", "--because", "audit")
+    monkeypatch.setenv("PIPELINE_DATA", str(house.folder / "image"))
+    house.write("image", 2, b"corrected")
+    house.take("image")
+    assert "2 snapshots stay, 0 go" in call("snapshot", "collect-garbage")
+    ours = house.open("ours").list()[0]
+    for catalog in house.open("ours").catalogs:
+        assert catalog.read(ours.root, 0).kept_because == "audit"
+    assert house.find_lacking() == []
+
+
+def test_a_reason_to_keep_is_needed(house: House) -> None:
+    call("snapshot", "keep", "0", "--because", "audit")
+    assert CliRunner().invoke(commands, ["snapshot", "keep", "0", "--because", " "]).exit_code == 2
+    assert "kept: audit" in call("snapshot", "list")
+
+
+def test_a_remote_that_was_away_when_a_snapshot_was_kept_is_named_and_hears_of_it_later(house: House) -> None:
+    (house.folder / "remotes" / "y").rename(house.folder / "away")
+    assert "does not have snapshot 0" in fail("snapshot", "keep", "0", "--because", "audit")
+    shutil.rmtree(house.folder / "remotes" / "y", ignore_errors=True)
+    (house.folder / "away").rename(house.folder / "remotes" / "y")
+    house.take("ours")
+    ours = house.open("ours").list()[0]
+    manifest = house.folder / "remotes" / "y" / "roots" / ours.root / "snapshots" / "00000000.json"
+    assert '"audit"' in manifest.read_text()
+
+
+def test_keeping_never_overwrites_the_snapshot_of_a_data_root_that_goes_on(house: House) -> None:
+    shutil.copytree(house.folder / "ours", house.folder / "copy")
+    house.write("copy", 2, b"copied")
+    other = house.take("copy").snapshot
+    house.write("ours", 2, b"original")
+    entries = house.folder / "ours" / "snapshots" / "entries"
+    shutil.copyfile(entries / "00000000.json", entries / "00000001.json")
+    changed = (entries / "00000001.json").read_text().replace('"sequence": 0', '"sequence": 1')
+    (entries / "00000001.json").write_text(changed)
+    assert "another data root goes on" in fail("snapshot", "keep", "1", "--because", "mine")
+    assert house.open("copy").list_of(other.root)[-1].run_id == other.run_id
+
+
+def test_one_manifest_that_cannot_be_read_hides_no_other(house: House, tmp_path: Path) -> None:
+    house.take("ours")
+    ours, before = house.open("ours").list()[0].root, house.read("ours")
+    for remote in ("x", "y"):
+        (house.folder / "remotes" / remote / "roots" / ours / "snapshots" / "00000000.json").write_text("{}")
+    call("restore", "--root", ours, "--into", str(tmp_path / "into"))
+    assert house.read("into") == before
+
+
+def test_a_remote_that_lost_its_manifests_names_them_again(house: House) -> None:
+    ours = house.open("ours").list()[0].root
+    shutil.rmtree(house.folder / "remotes" / "y" / "roots" / ours / "snapshots")
+    said = call("snapshot", "verify")
+    assert "it had forgotten snapshot 0" in said
+    assert "forgotten" not in call("snapshot", "verify")
+
+
+def test_a_remote_that_is_not_there_is_refused_by_dry_run_and_collection_alike(house: House) -> None:
+    (house.folder / "remotes" / "y").rename(house.folder / "away")
+    for arguments in (("--dry-run",), ()):
+        said = fail("snapshot", "collect-garbage", *arguments)
+        assert f"{house.folder}/remotes/y: nothing goes: SnapshotError: it does not know this data root" in said
+
+
+def test_an_interrupted_restore_is_done_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = house.read("ours")
+    shutil.rmtree(house.folder / "ours" / "lake")
+    shutil.rmtree(house.folder / "ours" / "records")
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline_assets.adapters.restoring.restore", die)
+        assert CliRunner().invoke(commands, ["restore"]).exit_code != 0
+    said = call("restore")
+    assert "a restore of snapshot 0 was interrupted" in said
+    assert house.read("ours") == before
+    assert "interrupted" not in call("restore")
+
+
+def test_a_wreck_is_not_taken_for_the_latest_state(house: House) -> None:
+    shutil.rmtree(house.folder / "ours" / "lake")
+    shutil.rmtree(house.folder / "ours" / "records")
+    house.take("ours")
+    assert "--as-of 0" in fail("restore")
+    call("restore", "--as-of", "0")
+    assert len(house.read("ours")) == 4

@@ -19,6 +19,7 @@ from pipeline_assets.core.lineage.dvc_trees import TOP, SnapshotError, require_i
 _T = TypeVar("_T")
 _STRICT: Final = ConfigDict(extra="forbid")
 LATEST: Final = "latest"
+_WRECK_SHARE: Final = 0.5  # of the files of another snapshot: with less, the latest was taken after something was lost
 UNNAMED: Final = ""  # the root of snapshots that were taken before data roots had ids
 Md5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 TreeMd5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}\.dir$")]
@@ -231,6 +232,23 @@ def choose_snapshot(snapshots: Sequence[Snapshot], as_of: str) -> Snapshot:
     if not taken:
         raise SnapshotError(f"as of {as_of}: the first snapshot was taken at {snapshots[0].taken_at:%Y-%m-%d %H:%M:%S}")
     return max(taken, key=lambda one: (one.taken_at, one.sequence))
+
+
+def choose_to_restore(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Return the latest snapshot, unless it holds a wreck.
+
+    Raises:
+        SnapshotError: There is none; or the latest one has much less than one before it, and a person must choose.
+    """
+    latest = choose_snapshot(snapshots, LATEST)
+    fullest = max(snapshots, key=lambda one: (one.n_files, one.sequence))
+    if latest.n_files < fullest.n_files * _WRECK_SHARE:
+        raise SnapshotError(
+            f"the latest snapshot, {latest.sequence}, has {latest.n_files} files, and snapshot {fullest.sequence} of "
+            f"{fullest.taken_at:%Y-%m-%d %H:%M:%S} has {fullest.n_files}: name the one to bring back by its number, "
+            f"such as --as-of {fullest.sequence}; see: pipeline-assets snapshot list"
+        )
+    return latest
 
 
 def _parse_moment(text: str) -> datetime:
