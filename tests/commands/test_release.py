@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from pipeline_assets.adapters.integrity import find_log_damage
+from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.stores import Stores, open_stores
 from pipeline_assets.cli import commands
 from pipeline_assets.commands import release
@@ -239,6 +241,9 @@ def test_a_decision_by_hand_that_is_taken_away_is_missed(
         said = refused(*arguments)
         assert "entries at its end are gone: expected 3 entries" in said
         assert "known by the head written with decision 2" in said
+    damage = find_log_damage(open_stores(stores.root.root), open_replicas(stores.root, ()))  # as heal asks
+    assert damage is not None
+    assert damage.expected.startswith("3 entries")
     shutil.rmtree(stores.release_log.root)
     assert "expected 3 entries" in refused("log")
     done("confirm", "--because", "it is lost")
