@@ -81,8 +81,7 @@ def simulate(until: datetime | None) -> None:
 @reports_errors
 def backfill(source: Path | None, first: datetime, last: datetime) -> None:
     """From landed files to scores for a range of days; with --source, land the files of a foreign folder first."""
-    if last < first:
-        raise ValueError(f"--to: expected a day not before --from ({first.date()}), found {last.date()}")
+    _require_range(first, last)
     if source is not None:
         from pipeline_assets.adapters.delivery import deliver
         from pipeline_assets.adapters.stores import open_stores
@@ -130,6 +129,7 @@ def export(target: Path, feed: str, first: datetime, last: datetime, reasons: tu
     from pipeline_assets.contracts.vocabularies import Feed, Reason
     from pipeline_assets.settings import read_settings
 
+    _require_range(first, last)
     settings = read_settings()
     lake = open_stores(settings.data_root).lake
     days = [day for day in lake.days(QUARANTINE) if first.date() <= day <= last.date()]
@@ -229,6 +229,12 @@ def _simulate(last: date) -> None:
 
     settings = read_settings()
     simulate_until(settings, last, click.echo)
+
+
+def _require_range(first: datetime, last: datetime) -> None:
+    """Refuse days that end before they begin."""
+    if last < first:
+        raise ValueError(f"--to: expected a day not before --from ({first.date()}), found {last.date()}")
 
 
 def _run_chains(first: date, last: date) -> None:

@@ -24,13 +24,21 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("arguments", "said"),
     [
         (["backfill", "--from", "2026-01-05", "--to", "2026-01-04"], "--to: expected a day not before"),
+        (
+            ["quarantine", "export", "rows.csv", "--from", "2026-01-05", "--to", "2026-01-04"],
+            "--to: expected a day not before --from (2026-01-05), found 2026-01-04",
+        ),
         (["simulate", "--until", "2025-01-01"], "history's first"),
         (["sql", "select * from scores"], "none yet"),
         (["quarantine", "export", "rows.txt", "--from", "2026-01-05", "--to", "2026-01-06"], "rows.txt"),
     ],
 )
-def test_a_mistake_is_one_message_and_no_stack(arguments: list[str], said: str) -> None:
+def test_a_mistake_is_one_message_and_no_stack(
+    environment: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], said: str
+) -> None:
+    monkeypatch.chdir(environment)
     result = CliRunner().invoke(commands, arguments)
+    assert not list(environment.glob("rows.*"))
     assert result.exit_code == 1
     assert said in result.output
     assert "Traceback" not in result.output

@@ -7,6 +7,7 @@ that is not as it was written.
 
 import dataclasses
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -27,6 +28,7 @@ from pipeline_assets.core.release import ReleaseEntry, ReleaseEntryError, read_e
 
 _FOLDER: Final = "entries"
 _NAME: Final = "release"  # what its signatures are for
+_LOG: Final = logging.getLogger(__name__)
 _MAX_ATTEMPTS: Final = 100  # each failed one means that another writer's entry went in
 
 
@@ -36,6 +38,9 @@ class ReleaseLogError(BadDataError):
 
 class Witnesses(Protocol):
     """Who has seen how far the log reached."""
+
+    def keep(self, head: LogHead) -> None:
+        """Be one that has seen ``head``, durable on return."""
 
     def list_near(self) -> Iterable[Witness]:
         """Those that every reader asks."""
@@ -169,6 +174,8 @@ class ReleaseLog:
     def append(self, draft: ReleaseEntry) -> ReleaseEntry:
         """Add an entry, durable on return, and give it its place; of writers at once, each gets a place of its own.
 
+        Whoever appends records it: the record is the witness that the entry was there.
+
         The decision that is already the latest of its ``as_of`` is not added again: the entry that has it is returned.
 
         Raises:
@@ -180,13 +187,28 @@ class ReleaseLog:
             latest = next(same, None)
             if latest is not None and latest.decision == draft.decision:
                 return latest
-            added = self.append_after(entries, draft)
+            added = self._add(entries, draft)
             if added is not None:
                 return added
         raise ReleaseLogError(f"release log {self.root}: {_MAX_ATTEMPTS} other writers came first; append again")
 
     def append_after(self, entries: Sequence[ReleaseEntry], draft: ReleaseEntry) -> ReleaseEntry | None:
-        """Add an entry that was decided from ``entries``; None, and nothing is added, where there are others by now."""
+        """Add an entry that was decided from ``entries``; None, and nothing is added, where there are others by now.
+
+        No record names it: its head is kept where it outlives the log's folder.
+        """
+        entry = self._add(entries, draft)
+        if entry is not None and self._witnesses is not None:
+            try:
+                self._witnesses.keep(LogHead(entry.sequence + 1, entry.md5))
+            except OSError as error:  # it is in force all the same
+                _LOG.warning(
+                    "release log %s: entry %d is in force, but until the next daily decision or snapshot nobody else "
+                    "knows of it: its head could not be written: %s", self.root, entry.sequence, error,
+                )  # fmt: skip
+        return entry
+
+    def _add(self, entries: Sequence[ReleaseEntry], draft: ReleaseEntry) -> ReleaseEntry | None:
         entry = dataclasses.replace(
             draft, sequence=len(entries), previous_md5=entries[-1].md5 if entries else "", signature=""
         )

@@ -64,8 +64,10 @@ def release_by_hand(
     because: str,
     now: datetime,
     serving: ServingParams = _SERVING,
-) -> ReleaseEntry:
+) -> ReleaseEntry | None:
     """Add the decision of a person to the log, in force from ``now`` on.
+
+    Who is champion already, neither held nor failed over, is not promoted again: nothing is added, None is returned.
 
     Args:
         stores: Where it is.
@@ -89,11 +91,13 @@ def release_by_hand(
     prober = _Prober(stores, view, serving)
     health = Evidence(view).read_health(now.date(), _COMPARED_DAYS)
 
-    def decide(entries: Sequence[ReleaseEntry]) -> ReleaseEntry:
+    def decide(entries: Sequence[ReleaseEntry]) -> ReleaseEntry | None:
         state = read_state(find_entry_in_force(entries, now))
         version = choose_version(stores, entries, state, model)
         if action is ReleaseAction.PROMOTE:
             prober.require(version)
+            if version == state.champion and not state.is_held and state.failed_over_since is None:
+                return None
         evidence = {version: {**_compare(health, version, state, now.date()), **prober.probe(version)}}
         reserves = (one for one in (state.backup, state.canary) if one)
         at = Situation(now.date(), state, prober.look_at({version, *reserves}, now.date()), (), (), params)
@@ -104,9 +108,7 @@ def release_by_hand(
                 f"{error}; in force is {_tell(state)}; see: pipeline-assets release log"
             ) from error
 
-    entry = _append(stores.release_log, decide)
-    assert entry is not None
-    return entry
+    return _append(stores.release_log, decide)
 
 
 def watch_champion_now(

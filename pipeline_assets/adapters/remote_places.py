@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 _S3: Final = "s3://"
 _OWN: Final = (
-    "alerts", "dagster", "damage", "holds", "lake", "landing", "models", "records", "release", "reports", "snapshots",
-    "world.json",
+    "alerts", "dagster", "damage", "heads", "holds", "lake", "landing", "models", "records", "release", "reports",
+    "snapshots", "world.json",
 )  # fmt: skip
 
 

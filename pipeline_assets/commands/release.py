@@ -9,6 +9,8 @@ import click
 from pipeline_assets.commands.opening import reports_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pipeline_assets.adapters.stores import Stores
     from pipeline_assets.contracts.vocabularies import ReleaseAction
     from pipeline_assets.core.lineage.append_log import Witness
@@ -34,7 +36,8 @@ def promote(model: str, because: str) -> None:
     """Make MODEL champion from now on; the champion becomes backup.
 
     It must load, and give a probability for payments that it was trained on. A champion that is promoted is confirmed:
-    it decides again where it has failed over, and is no longer held. A trial that goes on is not ended.
+    it decides again where it has failed over, and is no longer held; where it is neither, nothing is recorded. A trial
+    that goes on is not ended.
     """
     from pipeline_assets.contracts.vocabularies import ReleaseAction
 
@@ -80,6 +83,7 @@ def log(limit: int, verify: bool, expect: str | None) -> None:
     A log that is not as it was written is told as far as it goes, and is an error.
     """
     from pipeline_assets.adapters.release_log import ReleaseLogError
+    from pipeline_assets.core.lineage.append_log import count_seen
     from pipeline_assets.settings import read_settings
 
     stores, others = _open_with_witnesses(read_settings())
@@ -94,8 +98,8 @@ def log(limit: int, verify: bool, expect: str | None) -> None:
     if problem := state.find_problem():
         raise ReleaseLogError(f"release log {stores.release_log.root}: {problem}")
     if verify:
-        seen = len({one.where for one in (*others, *stores.release_log.list_witnesses())})
-        click.echo(f"head {state.head.n_entries}:{state.head.md5}, as {seen} records and snapshots have seen it")
+        seen = count_seen([entry.md5 for entry in state.entries], (*others, *stores.release_log.list_witnesses()))
+        click.echo(f"head {state.head.n_entries}:{state.head.md5}, {_tell_seen(state.head.n_entries, seen)}")
         click.echo(f"signatures: {state.verdict}")
 
 
@@ -146,6 +150,17 @@ def _open_with_witnesses(settings: "Settings") -> "tuple[Stores, list[Witness]]"
     return stores, list_snapshots(snapshots.list_everywhere())
 
 
+def _tell_seen(n_entries: int, seen: "Mapping[str, int]") -> str:
+    """How much of a log of so many entries its witnesses have seen, by what each has seen."""
+    if not seen:
+        return "seen by nobody yet"
+    furthest = max(seen.values())
+    n_furthest = sum(number == furthest for number in seen.values())
+    told = f"seen up to entry {furthest - 1} by {n_furthest} of {len(seen)} records, snapshots and kept heads"
+    n_unseen = n_entries - furthest
+    return f"{told}; the last {n_unseen} entries by nobody yet" if n_unseen else told
+
+
 def _read_head(text: str) -> "Witness":
     from pipeline_assets.core.lineage.append_log import Witness
     from pipeline_assets.core.lineage.snapshots import LogHead
@@ -174,15 +189,18 @@ def _decide(action: "ReleaseAction", model: str, because: str) -> None:
         click.echo(f"in force from {now:%Y-%m-%d %H:%M} UTC on, by this machine's clock, but {doubt}", err=True)
     reason = f"{because.strip()} ({_name_user()})"
     entry = release_by_hand(stores, settings.params.release, action, model, reason, now, settings.params.serving)
+    if entry is None:
+        click.echo("It is champion already, neither held nor failed over: nothing was added to the log")
     entries = stores.release_log.entries()
     click.echo("\n".join(tell_live(find_live(entries, now))))
     later = sorted({one.as_of for one in entries if one.effective_from > now})
-    if later:
+    if later and entry is not None:
         span = f"{later[0]} to {later[-1]}"
         click.echo(
             f"Entries for {span} come into force later and do not know of it: materialize release for these days"
         )
-    _show(settings.data_root, entry)
+    if entry is not None:
+        _show(settings.data_root, entry)
 
 
 def _show(data_root: str, entry: "ReleaseEntry") -> None:

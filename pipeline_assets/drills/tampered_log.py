@@ -203,7 +203,7 @@ def _empty(root: Path) -> None:
 def _make_anew(root: Path) -> None:
     """Everything that has seen the log goes, and the log is written anew by somebody without the key."""
     entries = open_stores(str(root)).release_log.look().entries
-    for folder in ("release", "records/release", "snapshots", "remotes"):
+    for folder in ("release", "records/release", "heads", "snapshots", "remotes"):
         shutil.rmtree(root / folder)
     log, made = ReleaseLog(within(open_stores(str(root)).root, "release")), list[ReleaseEntry]()
     for entry in entries:

@@ -15,8 +15,8 @@ from typing import Final
 
 from pipeline_assets.adapters.storage import TEMPORARY_PREFIX
 
-# Folders of a data root whose files state times, or are copies.
-CLOCKS: Final = frozenset({"reports", "dagster", "holds", "alerts", "snapshots", "remotes"})
+# Folders of a data root whose files state times, or hashes of such, or are copies.
+CLOCKS: Final = frozenset({"reports", "dagster", "heads", "holds", "alerts", "snapshots", "remotes"})
 _PLACE: Final = ("sequence", "previous_md5", "signature")
 _SHOWN: Final = 5  # files named in a problem
 _ID: Final = "transaction_id"

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 
 from pipeline_assets.adapters.holds import PartitionHeldError
+from pipeline_assets.adapters.release_log import ReleaseLogError
 from pipeline_assets.adapters.releasing import (
     ReleaseRefusedError,
     find_newest_evidence,
@@ -66,7 +67,9 @@ def set_up(stores: Stores, state: State, day: date = TODAY - DAY) -> ReleaseEntr
 
 
 def decide(stores: Stores, action: ReleaseAction, model: str, because: str = "I say so", **of: Any) -> ReleaseEntry:
-    return release_by_hand(stores, PARAMS, action, model, because, of.pop("now", NOW), **of)
+    entry = release_by_hand(stores, PARAMS, action, model, because, of.pop("now", NOW), **of)
+    assert entry is not None
+    return entry
 
 
 def find_state(stores: Stores, moment: datetime = NOW) -> State:
@@ -338,11 +341,34 @@ def test_a_champion_that_is_broken_is_failed_over_now_and_once(stores: Stores, m
     assert find_state(stores) == watched.state
 
 
+def test_a_champion_that_was_failed_over_at_once_stays_so_although_the_entry_is_taken_away(
+    stores: Stores, models: tuple[str, str, str]
+) -> None:
+    set_up(stores, State(models[0], models[1]))
+    break_champion(stores, models, TODAY - DAY)
+    entry = watch_champion_now(stores, PARAMS, AccuracyParams(), TODAY - DAY, NOW).entry
+    assert entry is not None
+    (Path(stores.release_log.root) / "entries" / f"{entry.sequence:08d}.json").unlink()
+    with pytest.raises(ReleaseLogError, match="known by the head written with decision 1"):
+        find_state(stores)
+
+
+def test_a_decision_stands_where_its_head_cannot_be_written(
+    stores: Stores, models: tuple[str, str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up(stores, State(models[0]))
+    (Path(stores.root.root) / "heads").write_text("in the way")
+    entry = decide(stores, HOLD, "champion")
+    assert stores.release_log.entries()[-1] == entry
+    assert "entry 1 is in force, but until the next daily decision or snapshot nobody else knows of it" in caplog.text
+
+
 def test_a_champion_that_a_person_confirmed_since_is_left_to_the_person(
     stores: Stores, models: tuple[str, str, str]
 ) -> None:
     set_up(stores, State(models[0], models[1]))
     break_champion(stores, models, TODAY - DAY)
+    assert watch_champion_now(stores, PARAMS, AccuracyParams(), TODAY - DAY, NOW - timedelta(hours=2)).entry
     decide(stores, PROMOTE, "champion", now=NOW - timedelta(hours=1))
     watched = watch_champion_now(stores, PARAMS, AccuracyParams(), TODAY - DAY, NOW)
     assert watched.entry is None

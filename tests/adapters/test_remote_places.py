@@ -54,6 +54,7 @@ def test_places_of_their_own_are_well(root: Path, names: list[str]) -> None:
         (["lake/remote"], "lies in lake of the data root"),
         (["./records//remote/"], "lies in records of the data root"),
         (["remotes/../landing"], "lies in landing of the data root"),
+        (["heads/release"], "lies in heads of the data root"),
         (["{parent}/link/remote"], "lies in lake of the data root"),
         (["world.json"], "lies in world.json"),
         (["{parent}/file"], "which is a file"),

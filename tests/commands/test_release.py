@@ -12,6 +12,8 @@ import polars as pl
 import pytest
 from click.testing import CliRunner, Result
 
+from pipeline_assets.adapters.integrity import find_log_damage
+from pipeline_assets.adapters.replica import open_replicas
 from pipeline_assets.adapters.stores import Stores, open_stores
 from pipeline_assets.cli import commands
 from pipeline_assets.commands import release
@@ -202,14 +204,65 @@ def test_the_log_says_how_far_it_reaches_and_what_proves_it(stores: Stores) -> N
     done("hold", "champion", "--because", "x")
     head = stores.release_log.find_head()
     *_, told, proof = done("log", "--verify").splitlines()
-    assert told.startswith(f"head 2:{head.md5}, as ")
+    assert told == f"head 2:{head.md5}, seen up to entry 1 by 1 of 1 records, snapshots and kept heads"
     assert proof == "signatures: not signed"
     assert done("log", "--verify", "--expect", f"2:{head.md5}").splitlines()[-1] == proof
     assert "--expect: expected a head as --verify says it" in refused("log", "--expect", "two")
 
 
-def test_a_log_whose_end_is_gone_is_told_as_far_as_it_goes_and_is_an_error(stores: Stores) -> None:
+def test_what_nobody_has_seen_yet_is_not_said_to_be_seen(stores: Stores) -> None:
+    assert ", seen by nobody yet" in done("log", "--verify")
     done("hold", "champion", "--because", "x")
+    files = {"lake/release/x.parquet": "0" * 32}
+    first = LogHead(1, stores.release_log.entries()[0].md5)
+    stores.records.write(Record("release", SET_UP.date(), files, "1", {}, head=first))
+    for number in (1, 2):
+        set_up(stores, State(find(stores, 0)), SET_UP + timedelta(days=number))
+    told = done("log", "--verify").splitlines()[-2]
+    assert "seen up to entry 1 by 1 of 2 records, snapshots and kept heads; the last 2 entries by nobody yet" in told
+    head = stores.release_log.find_head()
+    told = done("log", "--verify", "--expect", f"4:{head.md5}").splitlines()[-2]
+    assert told.endswith("seen up to entry 3 by 1 of 3 records, snapshots and kept heads")
+
+
+@pytest.mark.parametrize("command", ["promote", "hold", "rollback", "confirm"])
+def test_a_decision_by_hand_that_is_taken_away_is_missed(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    done("hold", "champion", "--because", "x")
+    if command == "confirm":
+        monkeypatch.setenv("PIPELINE_LOG_KEY", f"mine:{'k' * 32}")
+        done("confirm", "--because", "x")
+        monkeypatch.delenv("PIPELINE_LOG_KEY")
+    else:
+        done(command, "champion", "--because", "x")
+    find_entry(stores, 2).unlink()
+    for arguments in (["log"], ["promote", "champion", "--because", "x"]):
+        said = refused(*arguments)
+        assert "entries at its end are gone: expected 3 entries" in said
+        assert "known by the head written with decision 2" in said
+    damage = find_log_damage(open_stores(stores.root.root), open_replicas(stores.root, ()))  # as heal asks
+    assert damage is not None
+    assert damage.expected.startswith("3 entries")
+    shutil.rmtree(stores.release_log.root)
+    assert "expected 3 entries" in refused("log")
+    done("confirm", "--because", "it is lost")
+    done("log")
+
+
+def test_who_is_champion_already_is_not_promoted_again(stores: Stores) -> None:
+    for word in ("champion", "2026-03-01"):
+        told = done("promote", word, "--because", "x")
+        assert "It is champion already, neither held nor failed over: nothing was added to the log" in told
+        assert f"  champion  {find(stores, 0):26} all customers" in told
+    assert len(stores.release_log.entries()) == 1
+    done("hold", "champion", "--because", "x")
+    assert "already" not in done("promote", "champion", "--because", "x")
+    assert len(stores.release_log.entries()) == 3
+
+
+def test_a_log_whose_end_is_gone_is_told_as_far_as_it_goes_and_is_an_error(stores: Stores) -> None:
+    set_up(stores, State(), SET_UP + timedelta(days=1))
     head = stores.release_log.find_head()
     find_entry(stores, 1).unlink()  # which no record and no snapshot knows: only who kept its head
     assert "set up" in done("log")

@@ -106,6 +106,21 @@ def list_contradictions(
     ]
 
 
+def count_seen(md5s: Sequence[str], witnesses: Iterable[Witness]) -> dict[str, int]:
+    """By witness, how many entries of this log it has seen, at the beginning of the log; without those of another log.
+
+    Args:
+        md5s: Hashes of the entries that there are, in order.
+        witnesses: Who has seen a log.
+    """
+    seen: dict[str, int] = {}
+    for witness in witnesses:
+        number = witness.head.n_entries
+        if 0 < number <= len(md5s) and md5s[number - 1] == witness.head.md5:
+            seen[witness.where] = max(number, seen.get(witness.where, 0))
+    return seen
+
+
 class Proof(StrEnum):
     """What the signatures of a log say."""
 

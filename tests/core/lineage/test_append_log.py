@@ -11,6 +11,7 @@ from pipeline_assets.core.lineage.append_log import (
     Link,
     Proof,
     Witness,
+    count_seen,
     list_contradictions,
     parse_keys,
 )
@@ -41,6 +42,11 @@ def test_a_log_that_goes_on_contradicts_nobody_and_one_that_was_cut_or_altered_c
         assert (cut.witness, cut.found.n_entries, cut.replaced_by) == (witness, number - 1, "")
         (altered,) = list_contradictions([*md5s[: number - 1], "other"], [witness])
         assert altered.replaced_by == "other"
+
+
+def test_of_a_log_is_seen_what_its_own_witnesses_saw_each_as_far_as_it_did() -> None:
+    seen = [see(1, "a"), see(2, "b"), see(1, "a", 4), see(3, "other", 5), see(4, "d", 6), see(0, "", 7)]
+    assert count_seen(["a", "b", "c"], seen) == {"somebody": 2, "snapshot 4": 1}
 
 
 def test_the_furthest_is_told_first_and_by_the_oldest_snapshot_that_has_it() -> None:
