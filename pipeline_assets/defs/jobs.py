@@ -3,11 +3,13 @@
 import json
 from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from pipeline_assets.adapters.landed_days import find_newest_day
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import SCORES, TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
@@ -116,8 +118,7 @@ def _weekly_schedule(
 
 def _find_doubt(stores: Stores, now: datetime, calendar: Calendar, freshness: FreshnessParams) -> str | None:
     """Why the clock is not to be trusted; None where nothing speaks against it."""
-    newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
-    return find_clock_doubt(now, newest, None, freshness, calendar.end)
+    return find_clock_doubt(now, find_newest_day(stores, now, freshness), None, freshness, calendar.end)
 
 
 def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
@@ -131,14 +132,15 @@ def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
     def transactions_landed(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult:
         seen = _read_cursor(context)
         # The latest by what landed, not by the clock: one that is wrong for a while must not make old days news.
-        watched = stores.landing.list_days(Feed.TRANSACTIONS)[-_DAYS_WATCHED:]
+        landed = stores.landing.list_days(Feed.TRANSACTIONS)
+        inside = (day for day in reversed(landed) if calendar.daily.has_partition_key(f"{day}"))
+        watched = sorted(islice(inside, _DAYS_WATCHED))
         found = {day: stores.landing.digest(day) for day in watched}
         touched = [day for day in watched if seen.get(f"{day}") != found[day]]
         # By the records, not by what the instance remembers: neither a lost one nor a copied file makes history news.
         made = stores.records.load(TRANSACTIONS.name)
         settled = {day for day in touched if _is_ingested(made.get(day), stores.landing.version(day))}
-        changed = [day for day in touched if day not in settled and calendar.daily.has_partition_key(f"{day}")]
-        news = order_news(changed, made)[:_MAX_REQUESTS_A_TICK]
+        news = order_news(set(touched) - settled, made)[:_MAX_REQUESTS_A_TICK]
         cursor = {f"{day}": seen[f"{day}"] for day in watched if f"{day}" in seen}
         cursor |= {f"{day}": found[day] for day in (*settled, *news)}
         if not news:
