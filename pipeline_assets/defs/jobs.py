@@ -3,7 +3,6 @@
 import json
 from collections.abc import Container, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
 from typing import Final
 
 import dagster as dg
@@ -132,15 +131,16 @@ def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
     def transactions_landed(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult:
         seen = _read_cursor(context)
         # The latest by what landed, not by the clock: one that is wrong for a while must not make old days news.
+        first, last = calendar.daily.start.date(), calendar.end or date.max
         landed = stores.landing.list_days(Feed.TRANSACTIONS)
-        inside = (day for day in reversed(landed) if calendar.daily.has_partition_key(f"{day}"))
-        watched = sorted(islice(inside, _DAYS_WATCHED))
+        watched = [day for day in landed if first <= day <= last][-_DAYS_WATCHED:]
         found = {day: stores.landing.digest(day) for day in watched}
         touched = [day for day in watched if seen.get(f"{day}") != found[day]]
         # By the records, not by what the instance remembers: neither a lost one nor a copied file makes history news.
         made = stores.records.load(TRANSACTIONS.name)
         settled = {day for day in touched if _is_ingested(made.get(day), stores.landing.version(day))}
-        news = order_news(set(touched) - settled, made)[:_MAX_REQUESTS_A_TICK]
+        changed = [day for day in touched if day not in settled and calendar.daily.has_partition_key(f"{day}")]
+        news = order_news(changed, made)[:_MAX_REQUESTS_A_TICK]
         cursor = {f"{day}": seen[f"{day}"] for day in watched if f"{day}" in seen}
         cursor |= {f"{day}": found[day] for day in (*settled, *news)}
         if not news:

@@ -114,6 +114,7 @@ def test_a_panic_of_the_reader_is_told_in_words_for_a_person(monkeypatch: pytest
     read = read_file("a.parquet", content, IngestionParams().transactions)
     assert isinstance(read, Refusal)
     assert read.problem == (
-        "file: expected a parquet file that can be read, found a column of an unknown type or time zone, or rotten bytes"
+        "file: expected a parquet file that can be read, "
+        "found a column of an unknown type or time zone, or rotten bytes"
     )
     assert read.n_rows == 1
