@@ -100,6 +100,7 @@ def backfill(source: Path | None, first: datetime, last: datetime) -> None:
             click.echo(f"    REFUSED, no data: {refused}")
     _run_chains(first.date(), last.date())
     _summarise()
+    _name_refused(first.date(), last.date())
 
 
 @commands.group()
@@ -119,9 +120,10 @@ def quarantine() -> None:
 def export(target: Path, feed: str, first: datetime, last: datetime, reasons: tuple[str, ...]) -> None:
     """Write quarantined rows to TARGET (.csv or .jsonl), to be corrected there; wholly or not at all.
 
-    In csv, an apostrophe stands before what a spreadsheet could take for a formula (texts that begin with = + - @ and
-    the like, or with an apostrophe); replay takes it away. Leave it where it is, and write one before such texts of
-    your own.
+    In csv, an apostrophe stands before what a spreadsheet could take for a formula: = + - @ and the like, or an
+    apostrophe, at the beginning of a text, and also inside texts and lists, after separators and quotes, where a
+    spreadsheet of another locale would begin a cell. Replay takes it away: leave it where it is, and write one before
+    such texts of your own. Programs should take .jsonl, which has none.
     """
     from pipeline_assets.adapters.replay import export_quarantine
     from pipeline_assets.adapters.stores import open_stores
@@ -171,8 +173,10 @@ def replay(source: Path, feed: str, day: datetime | None) -> None:
 def sql(statement: str, style: str, output: Path | None) -> None:
     """Ask the lake with one SQL statement; each table is a view, with `date` for its partitions.
 
-    In csv, an apostrophe stands before what a spreadsheet could take for a formula: texts that begin with = + - @ and
-    the like. Numbers are never changed.
+    In csv, an apostrophe stands before what a spreadsheet could take for a formula: = + - @ and the like, or an
+    apostrophe, at the beginning of a text, and also inside texts and lists, after separators and quotes, where a
+    spreadsheet of another locale would begin a cell. Numbers are never changed. Programs should take --format json,
+    which has none.
     """
     from pipeline_assets.adapters.exports import write_file
     from pipeline_assets.adapters.sql import query, render
@@ -195,6 +199,7 @@ def sql(statement: str, style: str, output: Path | None) -> None:
     "names",
     multiple=True,
     envvar="PIPELINE_UI_HOSTS",
+    show_envvar=True,
     metavar="NAME[:PORT]",
     help="Another name by which browsers may call it, as behind a proxy; may be given more than once.",
 )
@@ -215,7 +220,6 @@ def ui(host: str, port: int, names: tuple[str, ...]) -> None:
     token = os.environ.pop(TOKEN_VARIABLE, "")
     open_policy(host, port, names, token)  # before the instance is made: what is wrong here is told at once
     home = prepare_home(read_settings().data_root)
-    click.echo(f"instance in {home}; Ctrl-C stops it")
     raise SystemExit(supervise(home, host, port, click.echo, names=names, token=token))
 
 
@@ -254,3 +258,20 @@ def _summarise() -> None:
     from pipeline_assets.settings import read_settings
 
     click.echo("\n" + summarise(open_stores(read_settings().data_root)))
+
+
+def _name_refused(first: date, last: date) -> None:
+    """Say what lies in the landing zone in these days, or in none that can be told, and was not taken in."""
+    from pipeline_assets.adapters.landed_days import list_refused
+    from pipeline_assets.adapters.stores import open_stores
+    from pipeline_assets.contracts.vocabularies import Feed
+    from pipeline_assets.settings import read_settings
+
+    settings = read_settings()
+    stores = open_stores(settings.data_root)
+    refused = list_refused(stores, datetime.now(UTC), settings.params.freshness, is_read=False)
+    told = {f"{one}" for one in refused if one.day is None or first <= one.day <= last}
+    for day in {day for feed in Feed for day in stores.landing.list_days(feed) if first <= day <= last}:
+        told |= {f"{one}" for one in stores.landing.take_day(day).refused}
+    for one in sorted(told):
+        click.echo(f"REFUSED, no data: {one}")

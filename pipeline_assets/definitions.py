@@ -63,7 +63,7 @@ def _build(settings: Settings, clock: Callable[[], datetime]) -> dg.Definitions:
     remotes = open_replicas(stores.root, params.snapshots.remotes)
     calendar, recipes, chains = surveyor.calendar, surveyor.recipes, jobs.define_chains(surveyor.recipes)
     return dg.Definitions.merge(
-        ingestion.build(calendar, recipes, clock),
+        ingestion.build(calendar, recipes, params.freshness, clock),
         features.build(calendar, recipes),
         models.build(calendar, recipes),
         health.build(calendar, recipes),

@@ -244,8 +244,9 @@ def _read_world_start(root: str) -> date | None:
 
 
 def _find_first_landed(root: str) -> date | None:
-    """Where landed files came without the record of their world, as DVC brings them."""
-    return next(iter(LandingZone(within(open_storage(root), "landing")).list_days(Feed.TRANSACTIONS)), None)
+    """Where landed files came without the record of their world, as DVC brings them; a note or the like is none."""
+    landing = LandingZone(within(open_storage(root), "landing"))
+    return next(iter(landing.list_days(Feed.TRANSACTIONS, is_of_known_format=True)), None)
 
 
 def _find_default_start(params: Params) -> date:

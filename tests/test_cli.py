@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline_assets.cli import commands
+from pipeline_assets.commands.occupancy import occupy
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,35 @@ def test_further_hosts_come_from_the_environment_too(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("PIPELINE_UI_TOKEN", raising=False)
     result = CliRunner().invoke(commands, ["ui"])
     assert "found '*'" in result.output
+
+
+def test_a_server_that_comes_second_is_refused_and_says_nothing_else(
+    environment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = environment / "dagster"
+    home.mkdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.delenv("PIPELINE_UI_TOKEN", raising=False)
+    with occupy(home, "http://127.0.0.1:1"):
+        result = CliRunner().invoke(commands, ["ui"])
+    assert result.exit_code == 1
+    assert "is served already" in result.output
+    assert "Ctrl-C" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["ui"], "env var: PIPELINE_UI_HOSTS"),
+        (["sql"], "inside texts and lists, after separators and quotes"),
+        (["sql"], "Programs should take --format json"),
+        (["quarantine", "export"], "inside texts and lists, after separators and quotes"),
+        (["quarantine", "export"], "Programs should take .jsonl"),
+    ],
+)
+def test_the_help_says_what_else_there_is_to_know(command: list[str], said: str) -> None:
+    result = CliRunner().invoke(commands, [*command, "--help"])
+    assert said in " ".join(result.output.split())
 
 
 def test_an_unknown_parameter_is_named(environment: Path) -> None:

@@ -88,3 +88,12 @@ def test_a_broken_record_of_the_world_is_named(environment: Path) -> None:
     (environment / "world.json").write_text("{}")
     with pytest.raises(ValueError, match=r"world\.json"):
         read_settings()
+
+
+@pytest.mark.parametrize("odd", ["2024-10-20/notes.txt", "2024-10-20/README", "1970-01-01/a.csv", "0001-01-01/a.csv"])
+def test_history_begins_with_the_first_day_of_which_there_are_data(environment: Path, odd: str) -> None:
+    for name in (odd, "2025-03-02/a.csv"):
+        file = environment / "landing" / "transactions" / name
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"1")
+    assert read_settings().history_start == date(2025, 3, 2)

@@ -23,6 +23,9 @@ from pipeline_assets.core.names import find_name_fault, show_name
 # Writers that do not rename at the end of an upload use these names; Spark and Hadoop hide what begins so.
 _HIDDEN_PREFIXES = (".", "_")
 _NO_DAY: Final = "not in a folder that is called after its day (YYYY-MM-DD)"
+_FIRST_YEAR: Final = 2000
+_LAST_YEAR: Final = 2199
+_IMPOSSIBLE_DAY: Final = f"a day that cannot be: expected {_FIRST_YEAR} to {_LAST_YEAR}"
 UNREADABLE: Final = "unreadable"  # the version of a day of which nothing can be read now
 _UNFINISHED_SUFFIXES = (".tmp", ".part", ".partial", ".filepart", ".crdownload")
 
@@ -85,12 +88,19 @@ class LandingZone:
         """Return the names of the files that landed on ``day``, sorted; hidden and unfinished ones are left out."""
         return self._list(feed, day)[0]
 
-    def list_days(self, feed: Feed) -> list[date]:
-        """Return the days on which files of ``feed`` landed, in order; folders that are no ISO day are left out."""
+    def list_days(self, feed: Feed, *, is_of_known_format: bool = False) -> list[date]:
+        """Return the days on which files of ``feed`` landed, in order; folders that are no ISO day are left out.
+
+        Args:
+            feed: Whose files.
+            is_of_known_format: Whether only files count whose names are those of a known format.
+        """
         days = set()
         for path in self._storage.list_plain(feed.value).files:
             day, name = _split(feed, path)
-            if day is not None and day not in days and is_complete(name) and find_name_fault(name) is None:
+            if day is None or day in days or (is_of_known_format and find_format(name) not in FORMATS):
+                continue
+            if is_complete(name) and find_name_fault(name) is None:
                 days.add(day)
         return sorted(days)
 
@@ -199,9 +209,11 @@ class LandingZone:
 
         Raises:
             LandedDifferentlyError: There is a file of this name with other content, and ``replace`` is not set.
-            ValueError: The name is hidden, unfinished, or no plain file name.
+            ValueError: The name is hidden, unfinished, or no plain file name, or the day cannot be.
             OSError: Something that is no file has this name.
         """
+        if not _can_be(day):
+            raise ValueError(f"landing {feed.value} of {day}: {_IMPOSSIBLE_DAY}")
         if "/" in name or not is_complete(name) or find_name_fault(name) is not None:
             fault = find_name_fault(name) or "hidden and unfinished ones are never read"
             found = f"found {show_name(name)!r}; {fault}"
@@ -228,12 +240,19 @@ def _judge(feed: Feed, listing: Listing) -> tuple[dict[date, list[str]], list[Re
     names: dict[date, list[str]] = {}
     refused: list[Refused] = []
     parents: set[str] = set()
+    flat: list[date] = []  # files that are called after a day
     for path in listing.files:
         day, name = _split(feed, path)
+        if day is not None and not name:
+            flat.append(day)
+            continue
         if not is_complete(name):
             continue
-        fault = find_name_fault(name) or ("" if day else _NO_DAY)
-        if fault or day is None:
+        if day is None:
+            refused.append(Refused(feed, day, name, find_name_fault(name) or _explain_no_day(name)))
+            continue
+        fault = find_name_fault(name)
+        if fault is not None:
             refused.append(Refused(feed, day, name, fault))
             continue
         names.setdefault(day, []).append(name)
@@ -248,6 +267,8 @@ def _judge(feed: Feed, listing: Listing) -> tuple[dict[date, list[str]], list[Re
         day, name = _split(feed, path)
         if find_format(name) in FORMATS and path not in parents and is_complete(name):
             refused.append(Refused(feed, day, name, "a folder without files, expected a file"))
+    # In a bucket, an empty object may stand for the folder itself, beside the files in it.
+    refused += [Refused(feed, day, "", "a file, expected a folder") for day in flat if day not in names]
     return names, refused
 
 
@@ -259,7 +280,18 @@ def _split(feed: Feed, path: str) -> tuple[date | None, str]:
     below = path[len(feed.value) + 1 :]
     folder, _, name = below.partition("/")
     day = _parse_day(folder)
-    return day, below if day is None else name
+    if day is None or not _can_be(day):
+        return None, below
+    return day, name
+
+
+def _can_be(day: date) -> bool:
+    """Whether payments can land on it: what is far beyond is a mistake, and cannot even be reckoned with."""
+    return _FIRST_YEAR <= day.year <= _LAST_YEAR
+
+
+def _explain_no_day(below: str) -> str:
+    return _NO_DAY if _parse_day(below.partition("/")[0]) is None else _IMPOSSIBLE_DAY
 
 
 def is_complete(name: str) -> bool:

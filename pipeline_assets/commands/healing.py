@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.integrity import find_damage, mend
+from pipeline_assets.adapters.landed_days import list_refused
 from pipeline_assets.adapters.leftovers import sweep_leftovers
 from pipeline_assets.adapters.replica import Replica
 from pipeline_assets.adapters.stores import Stores
@@ -50,7 +51,7 @@ class Healer:
 
     def describe_refused(self) -> list[str]:
         """What lies in the landing zone and is no data, in lines for a person."""
-        refused = self.stores.landing.list_refused()
+        refused = list_refused(self.stores, datetime.now(UTC), self.surveyor.freshness)
         lines = [f"{len(refused)} things in the landing zone are no data; rename, replace or remove them:"]
         lines += [f"  {one}" for one in refused[:_SHOWN]]
         more = [f"  and {len(refused) - _SHOWN} more"] if len(refused) > _SHOWN else []

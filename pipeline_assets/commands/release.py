@@ -172,9 +172,9 @@ def _read_head(text: str) -> "Witness":
 
 
 def _decide(action: "ReleaseAction", model: str, because: str) -> None:
+    from pipeline_assets.adapters.landed_days import find_newest_day
     from pipeline_assets.adapters.releasing import ReleaseRefusedError, release_by_hand
     from pipeline_assets.adapters.stores import open_stores
-    from pipeline_assets.contracts.vocabularies import Feed
     from pipeline_assets.core.freshness import find_clock_doubt
     from pipeline_assets.core.lineage.live import find_live, tell_live
     from pipeline_assets.settings import read_settings
@@ -183,7 +183,7 @@ def _decide(action: "ReleaseAction", model: str, because: str) -> None:
         raise ReleaseRefusedError("--because: expected a reason, found none")
     settings, now = read_settings(), datetime.now(UTC)
     stores = open_stores(settings.data_root)
-    newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
+    newest = find_newest_day(stores, now, settings.params.freshness)
     doubt = find_clock_doubt(now, newest, None, settings.params.freshness, settings.params.history_end)
     if doubt:
         click.echo(f"in force from {now:%Y-%m-%d %H:%M} UTC on, by this machine's clock, but {doubt}", err=True)

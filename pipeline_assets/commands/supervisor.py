@@ -98,6 +98,7 @@ class Supervisor:
             tempfile.TemporaryDirectory(prefix="pipeline-assets-", dir=_find_folder_for_sockets()) as folder,
         ):
             self._await_address(_ORPHANS_SECONDS if was_killed else 0.0)
+            self._say(f"instance in {self._home}; Ctrl-C stops it")
             self._children = self._plan(Path(folder))
             try:
                 self._await_webserver()

@@ -19,17 +19,18 @@ def train(week: datetime | None) -> None:
 
     On schedule a model is trained every `retraining.every_weeks` weeks, and between when drift is found.
     """
+    from pipeline_assets.adapters.landed_days import find_newest_day
     from pipeline_assets.adapters.stores import open_stores
-    from pipeline_assets.contracts.vocabularies import Feed
     from pipeline_assets.core.lineage.recipes import MODEL
     from pipeline_assets.core.lineage.records import Key
     from pipeline_assets.core.retraining import choose_week
     from pipeline_assets.settings import read_settings
 
-    stores, chains = open_stores(read_settings().data_root), open_chains()
-    newest_landed = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
+    settings, now = read_settings(), datetime.now(UTC)
+    stores, chains = open_stores(settings.data_root), open_chains()
+    newest_landed = find_newest_day(stores, now, settings.params.freshness)
     wanted = week.date() if week else None
-    chosen = choose_week(chains.list_weeks(), newest_landed, datetime.now(UTC).date(), wanted)
+    chosen = choose_week(chains.list_weeks(), newest_landed, now.date(), wanted)
     before = stores.records.find(Key(MODEL, chosen))
     chains.train(chosen)
     made, version = stores.records.find(Key(MODEL, chosen)), stores.models.find(chosen).version

@@ -12,6 +12,7 @@ from typing import Any, Final
 import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.landed_days import find_newest_day
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.alerting import Alert
@@ -110,9 +111,8 @@ def _describe(surveyor: Surveyor, recipe: Recipe) -> str:
 
 
 def _find_doubt(surveyor: Surveyor, stores: Stores, seen: Mapping[str, Any], now: datetime) -> str | None:
-    landed = stores.landing.list_days(Feed.TRANSACTIONS)
-    end = surveyor.calendar.end
-    return find_clock_doubt(now, landed[-1] if landed else None, seen.get("tick"), surveyor.freshness, end)
+    newest = find_newest_day(stores, now, surveyor.freshness)
+    return find_clock_doubt(now, newest, seen.get("tick"), surveyor.freshness, surveyor.calendar.end)
 
 
 def _find_missing_input(surveyor: Surveyor, stores: Stores, now: datetime) -> list[date]:

@@ -7,11 +7,13 @@ from typing import Final
 import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
+from pipeline_assets.adapters.landed_days import list_refused
 from pipeline_assets.adapters.landing import Refused
 from pipeline_assets.adapters.stages import ingestion as stages
 from pipeline_assets.contracts.tables import CHARGEBACKS, TRANSACTIONS
 from pipeline_assets.core.alerting import Alert
 from pipeline_assets.core.checks import Level
+from pipeline_assets.core.freshness import FreshnessParams
 from pipeline_assets.core.lineage.recipes import INGEST, Recipe
 from pipeline_assets.defs.failures import RETRY, names_failures
 from pipeline_assets.defs.partitions import Calendar, list_deps
@@ -27,7 +29,9 @@ _NEXT: Final = (
 )
 
 
-def build(calendar: Calendar, recipes: Mapping[str, Recipe], clock: Callable[[], datetime]) -> dg.Definitions:
+def build(
+    calendar: Calendar, recipes: Mapping[str, Recipe], freshness: FreshnessParams, clock: Callable[[], datetime]
+) -> dg.Definitions:
     """The ingestion assets, their checks, and the sensor on what is no data."""
     # A row that repeats one of an earlier day is recognised there. Only the two feeds declare it: a dependency of the
     # other two tables on them would make Dagster backfill each in a run of its own.
@@ -110,21 +114,22 @@ def build(calendar: Calendar, recipes: Mapping[str, Recipe], clock: Callable[[],
         return report_check(context, stores, findings)
 
     checks = [rows_are_conserved, quarantine_share_is_low, files_arrived, landed_things_are_files]
-    return dg.Definitions(assets=[ingest], asset_checks=checks, sensors=[_landed_refused(clock)])
+    return dg.Definitions(assets=[ingest], asset_checks=checks, sensors=[_landed_refused(freshness, clock)])
 
 
-def _landed_refused(clock: Callable[[], datetime]) -> dg.SensorDefinition:
+def _landed_refused(freshness: FreshnessParams, clock: Callable[[], datetime]) -> dg.SensorDefinition:
     @dg.sensor(
         name="landed_refused",
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Something in the landing zone is no file, or has a name that cannot be written: tell, until it "
-        "is mended. The days go on without it.",
+        description="Something in the landing zone is no file, or has a name that cannot be written, or lies in a day "
+        "to come: tell, until it is mended. The days go on without it.",
     )
     def landed_refused(
         context: dg.SensorEvaluationContext, stores: StoresResource, alerts: AlertsResource
     ) -> dg.SensorResult:
-        now, refused = clock(), stores.landing.list_refused()
+        now = clock()
+        refused = list_refused(stores, now, freshness)
         _tell(alerts, refused, now)
         return dg.SensorResult(skip_reason=f"{len(refused)} things in the landing zone are refused")
 

@@ -8,6 +8,7 @@ from typing import Final
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from pipeline_assets.adapters.landed_days import find_newest_day
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.tables import SCORES, TRANSACTIONS
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
@@ -116,8 +117,7 @@ def _weekly_schedule(
 
 def _find_doubt(stores: Stores, now: datetime, calendar: Calendar, freshness: FreshnessParams) -> str | None:
     """Why the clock is not to be trusted; None where nothing speaks against it."""
-    newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
-    return find_clock_doubt(now, newest, None, freshness, calendar.end)
+    return find_clock_doubt(now, find_newest_day(stores, now, freshness), None, freshness, calendar.end)
 
 
 def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
@@ -131,7 +131,9 @@ def _transactions_landed(calendar: Calendar) -> dg.SensorDefinition:
     def transactions_landed(context: dg.SensorEvaluationContext, stores: StoresResource) -> dg.SensorResult:
         seen = _read_cursor(context)
         # The latest by what landed, not by the clock: one that is wrong for a while must not make old days news.
-        watched = stores.landing.list_days(Feed.TRANSACTIONS)[-_DAYS_WATCHED:]
+        first, last = calendar.daily.start.date(), calendar.end or date.max
+        landed = stores.landing.list_days(Feed.TRANSACTIONS)
+        watched = [day for day in landed if first <= day <= last][-_DAYS_WATCHED:]
         found = {day: stores.landing.digest(day) for day in watched}
         touched = [day for day in watched if seen.get(f"{day}") != found[day]]
         # By the records, not by what the instance remembers: neither a lost one nor a copied file makes history news.

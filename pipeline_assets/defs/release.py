@@ -9,11 +9,11 @@ import dagster as dg
 
 from pipeline_assets.adapters.alerts import Alerts
 from pipeline_assets.adapters.lake import PartitionCorruptError
+from pipeline_assets.adapters.landed_days import find_newest_day
 from pipeline_assets.adapters.release_log import ReleaseLogError
 from pipeline_assets.adapters.releasing import Watched, find_newest_evidence, watch_champion_now
 from pipeline_assets.adapters.stages.release import describe_entry, release_models
 from pipeline_assets.adapters.stores import Stores
-from pipeline_assets.contracts.vocabularies import Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_clock_doubt
 from pipeline_assets.core.lineage.recipes import RELEASE, Recipe
 from pipeline_assets.core.release import ReleaseEntry, ReleaseParams
@@ -132,8 +132,7 @@ def record_decision(instance: dg.DagsterInstance, entry: ReleaseEntry) -> None:
 def _find_doubt(
     stores: Stores, seen: Mapping[str, Any], calendar: Calendar, freshness: FreshnessParams, now: datetime
 ) -> str | None:
-    newest = max(stores.landing.list_days(Feed.TRANSACTIONS), default=None)
-    return find_clock_doubt(now, newest, seen.get("tick"), freshness, calendar.end)
+    return find_clock_doubt(now, find_newest_day(stores, now, freshness), seen.get("tick"), freshness, calendar.end)
 
 
 def _tell_weakness(alerts: Alerts, watched: Watched, params: AccuracyParams, now: datetime) -> None:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from pipeline_assets.adapters.damage import Damage
 from pipeline_assets.adapters.healing import look_at_lake
+from pipeline_assets.adapters.landed_days import find_newest_day
 from pipeline_assets.adapters.stores import Stores
 from pipeline_assets.contracts.vocabularies import Cadence, Feed
 from pipeline_assets.core.freshness import FreshnessParams, find_deadline
@@ -51,15 +52,17 @@ class Surveyor:
     def list_due(self, stores: Stores, now: datetime) -> dict[str, list[date]]:
         """By asset, the partitions that there should be by ``now``.
 
-        Only from the first to the last day on which payments landed: a day without files is closed by the schedule.
+        Only from the first to the last day on which payments landed, by :func:`find_newest_day`: a day without files
+        is closed by the schedule.
         """
         landed = stores.landing.list_days(Feed.TRANSACTIONS)
-        if not landed:
+        newest = find_newest_day(stores, now, self.freshness)
+        if not landed or newest is None:
             return {}
         due = {}
         for cadence in Cadence:
             # A week begins with what is known by the end of the day before.
-            last = landed[-1] + timedelta(days=0 if cadence is Cadence.DAILY else 1)
+            last = newest + timedelta(days=0 if cadence is Cadence.DAILY else 1)
             due[cadence] = [
                 day
                 for day in self.list_owed(stores, cadence)

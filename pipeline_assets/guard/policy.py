@@ -18,7 +18,6 @@ from pipeline_assets.guard.credentials import HOW_TO_MAKE, TOKEN_VARIABLE, Crede
 from pipeline_assets.guard.head import WEBSOCKET, Head
 from pipeline_assets.guard.refusals import Kind, Refusal, refuse_method, refuse_token, show
 
-HOSTS_VARIABLE: Final = "PIPELINE_UI_HOSTS"
 SIGN_IN_PATH: Final = "/guard/sign-in"
 GRAPHQL: Final = "graphql"
 _WRITES: Final = frozenset({"report_asset_materialization", "report_asset_check", "report_asset_observation"})

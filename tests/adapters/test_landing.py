@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline_assets.adapters.files import Listing
 from pipeline_assets.adapters.landing import LandedDifferentlyError, LandingZone
 from pipeline_assets.adapters.storage import LocalStorage
 from pipeline_assets.contracts.vocabularies import Feed
@@ -192,3 +193,40 @@ def test_landing_where_a_pipe_lies_is_an_error_and_no_wait(landing: LandingZone,
     THINGS["a named pipe"](tmp_path / "transactions" / f"{DAY}")
     with pytest.raises(OSError, match="found a named pipe"):
         landing.land(Feed.TRANSACTIONS, DAY, "pipe.csv", b"1")
+
+
+@pytest.mark.parametrize("folder", ["9999-12-31", "0001-01-01", "1999-12-31", "2200-01-01"])
+def test_a_day_that_cannot_be_is_refused_and_named(landing: LandingZone, tmp_path: Path, folder: str) -> None:
+    (tmp_path / "transactions" / folder).mkdir(parents=True)
+    (tmp_path / "transactions" / folder / "a.csv").write_bytes(b"1")
+    assert landing.list_days(Feed.TRANSACTIONS) == []
+    assert landing.list_files(Feed.TRANSACTIONS, date.fromisoformat(folder)) == []
+    said = f"transactions/{folder}/a.csv: a day that cannot be: expected 2000 to 2199"
+    assert [str(one) for one in landing.list_refused()] == [said]
+
+
+@pytest.mark.parametrize("day", [date(1999, 12, 31), date.max])
+def test_nothing_lands_on_a_day_that_cannot_be(landing: LandingZone, tmp_path: Path, day: date) -> None:
+    with pytest.raises(ValueError, match="expected 2000 to 2199"):
+        landing.land(Feed.TRANSACTIONS, day, "a.csv", b"1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_called_like_a_day_is_refused_and_named(landing: LandingZone, tmp_path: Path) -> None:
+    (tmp_path / "transactions").mkdir()
+    (tmp_path / "transactions" / str(DAY)).write_bytes(b"1")
+    assert landing.list_days(Feed.TRANSACTIONS) == []
+    assert [str(one) for one in landing.list_refused()] == [f"transactions/{DAY}: a file, expected a folder"]
+
+
+def test_an_object_that_stands_for_the_folder_of_a_day_is_no_file_in_its_way(tmp_path: Path) -> None:
+    class Bucket(LocalStorage):
+        def list_plain(self, prefix: str) -> Listing:
+            """As a bucket lists them: the object of the folder has its name without the slash."""
+            own = [f"transactions/{DAY}"] if prefix == "transactions" else []
+            return Listing(files=[*own, *super().list_plain(prefix).files])
+
+    landing = LandingZone(Bucket(tmp_path))
+    landing.land(Feed.TRANSACTIONS, DAY, "a.csv", b"1")
+    assert landing.list_files(Feed.TRANSACTIONS, DAY) == ["a.csv"]
+    assert landing.list_refused() == []

@@ -1,6 +1,7 @@
 """The commands of healing as a person types them: what they say, what they leave alone, and how they end."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -216,3 +217,20 @@ def test_open_alerts_are_shown_with_what_to_do(root: Path) -> None:
     assert result.output == "ERROR since 2026-01-07 08:00 UTC: the disk is full\n    make room\n"
     store.resolve("a", "room was made", now)
     assert run("alerts").output == "no alert is open\n"
+
+
+def test_a_backfill_ends_by_naming_what_was_refused_in_its_days(root: Path) -> None:
+    transactions = root / "landing" / "transactions"
+    for name in (f"{BAD}/pipe.csv", f"{DAYS[2]}/pipe.csv"):
+        os.mkfifo(transactions / name)
+    for name in ("9999-12-31", "2062-01-01"):
+        shutil.copytree(transactions / DAYS[0], transactions / name)
+    result = run("backfill", "--from", DAYS[0], "--to", BAD)
+    assert result.exit_code == 0, result.output
+    named = [line for line in result.output.splitlines() if line.startswith("REFUSED")]
+    assert len(named) == 2
+    assert named[0] == f"REFUSED, no data: transactions/{BAD}/pipe.csv: a named pipe, expected a file"
+    assert "transactions/9999-12-31/" in named[1]
+    healed = run("heal")
+    assert "transactions/2062-01-01: a day to come" in healed.output
+    assert f"transactions/{DAYS[2]}/pipe.csv: a named pipe" in healed.output

@@ -148,3 +148,24 @@ def test_a_clock_that_was_wrong_for_a_moment_is_believed_again_when_it_is_right(
     assert list_alerts(world) == ["freshness/clock"]
     assert tick(world) == {"scores": False}
     assert list_alerts(world) == ["freshness/late"]
+
+
+@pytest.mark.parametrize("folder", ["9999-12-31", "2062-01-01"])
+def test_a_folder_with_a_mistyped_day_is_named_and_stops_nothing(world: World, folder: str) -> None:
+    transactions = world.root / "landing" / "transactions"
+    shutil.copytree(transactions / str(CUT), transactions / folder)
+    with freeze_time(world.clock.now):
+        assert world.tick() == []
+        assert "clock" not in (world.evaluate("accuracy_dropped").skip_message or "")
+        world.evaluate("landed_refused")
+    assert all(tick(world).values())
+    (alert,) = list_alerts(world)
+    assert alert.startswith(f"refused/landing/transactions/{folder}")
+    world.stores.records.delete(Key("scores", CUT))
+    with freeze_time(world.clock.now):
+        lake, plan = world.surveyor.survey(world.instance, world.stores, world.clock.now)
+    assert {repair.key for repair in plan.repairs} == {Key("scores", CUT)}
+    assert max(lake.landed) == CUT
+    shutil.rmtree(transactions / folder)
+    world.evaluate("landed_refused")
+    assert list_alerts(world) == []

@@ -179,3 +179,13 @@ def test_the_weekly_schedule_trains_as_of_the_day_on_which_a_week_begins(
 def test_a_clock_that_lags_behind_what_landed_sets_nothing_going(built: Pipeline, instance: dg.DagsterInstance) -> None:
     assert ask_schedule(built, "weekly_at_six", instance, START + 42 * DAY) == []
     assert ask_schedule(built, "daily_at_five", instance, START + 42 * DAY) == []
+
+
+def test_days_outside_history_take_no_place_of_those_that_are_watched(
+    landed: Pipeline, instance: dg.DagsterInstance
+) -> None:
+    before = tick(landed, instance, None)
+    for number in range(1, 40):
+        landed.stores.landing.land(Feed.TRANSACTIONS, LAST + number * DAY, "more.csv", b"x")
+    assert before[0]
+    assert tick(landed, instance, None) == before

@@ -73,3 +73,12 @@ def test_a_day_that_is_held_is_not_closed_by_the_schedule(root: Path, ask: Ask) 
     assert ask("daily_at_five", RIGHT.replace(hour=5)) == [str(LAST)]
     open_stores(str(root)).holds.hold(Key("transactions", LAST), "quarantine_share_is_low", "half", "1", RIGHT)
     assert ask("daily_at_five", RIGHT.replace(hour=5)) == []
+
+
+@pytest.mark.parametrize("folder", ["9999-12-31", "2062-01-01"])
+def test_a_folder_with_a_mistyped_day_stops_no_schedule(root: Path, ask: Ask, folder: str) -> None:
+    shutil.copytree(root / "landing" / "transactions" / str(LAST), root / "landing" / "transactions" / folder)
+    sunday = RIGHT.replace(hour=6) + (6 - RIGHT.weekday()) * DAY
+    assert ask("daily_at_five", RIGHT.replace(hour=5)) == [str(LAST)]
+    assert ask("weekly_at_six", sunday) == [str(sunday.date())]
+    assert ask("weekly_at_six", sunday - 399 * DAY) == []

@@ -17,6 +17,8 @@ from pipeline_assets.core.ingestion.text_formats import read_csvs, read_jsonl
 
 FORMATS: Final = ("csv", "jsonl", "parquet")
 _PARQUET_MAGIC: Final = b"PAR1"
+_READABLE: Final = "a parquet file that can be read"
+_ROTTEN: Final = "a column of an unknown type or time zone, or rotten bytes"
 
 
 def find_format(name: str) -> str:
@@ -66,8 +68,9 @@ def _unreadable(problem: str, n_rows: int = 0) -> Refusal:
 def _read_parquet(content: bytes) -> RawFile | Refusal:
     try:
         frame = pl.read_parquet(io.BytesIO(content), hive_partitioning=False)
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        # A file cut short, another format under this name, rotten bytes: polars may even panic (2.1) on the last.
+    except pl.exceptions.PanicException:  # polars 2.1, on a part of a file that it does not know; it says where in Rust
+        return _unreadable(f"expected {_READABLE}, found {_ROTTEN}", _count_in_footer(content))
+    except pl.exceptions.PolarsError as error:  # a file cut short, another format under this name, rotten bytes
         return _unreadable(f"expected a parquet file, found {shorten(str(error))}", _count_in_footer(content))
     return RawFile(frame, number_rows(frame.height))
 

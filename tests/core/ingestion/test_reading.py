@@ -5,6 +5,7 @@ import time
 from datetime import date
 
 import polars as pl
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -102,3 +103,18 @@ def test_each_row_of_a_thousand_small_files_keeps_its_file_and_its_number() -> N
     assert intake.kept[Feed.TRANSACTIONS].height == 666
     assert intake.ledger["rows_landed"].to_list() == [2] * 1000
     assert seconds < 4  # by CPU; each file by itself took twice as long
+
+
+def test_a_panic_of_the_reader_is_told_in_words_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    def panic(*_: object, **__: object) -> pl.DataFrame:
+        raise pl.exceptions.PanicException("called `Result::unwrap()` on an `Err` value: ComputeError")
+
+    content = parquet(row(1, "2026-03-10T10:00:00Z", 7))
+    monkeypatch.setattr(pl, "read_parquet", panic)
+    read = read_file("a.parquet", content, IngestionParams().transactions)
+    assert isinstance(read, Refusal)
+    assert read.problem == (
+        "file: expected a parquet file that can be read, "
+        "found a column of an unknown type or time zone, or rotten bytes"
+    )
+    assert read.n_rows == 1
