@@ -78,7 +78,9 @@ def open_root(folder: Path, remote: Path) -> Snapshots:
     """The first of the data roots, with its snapshots."""
     storage = LocalStorage(folder)
     snapshots = Snapshots(storage, [Replica(LocalStorage(remote))])
-    save_card(storage, RootCard(f"{0:016x}", "benchmark", NOW))
+    card = RootCard(f"{0:016x}", "benchmark", NOW)
+    save_card(storage, card)
+    snapshots.catalogs[0].introduce(card)
     for one in snapshots.list_of(f"{0:016x}"):
         storage.write(f"snapshots/entries/{one.sequence:08d}.json", one.to_bytes())
     return snapshots

@@ -106,7 +106,8 @@ class LocalStorage:
 
     def read(self, path: str) -> bytes:
         """See :class:`Storage`."""
-        with naming(self._folder / path), files.open_plain(self._folder / path) as file:
+        name = f"{self.root}/{path}"  # tens of thousands of paths: as texts they take a third of the time
+        with naming(name), files.open_plain(name) as file:
             return file.read()
 
     def open(self, path: str) -> IO[bytes]:
