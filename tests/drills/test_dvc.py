@@ -297,6 +297,6 @@ def test_garbage_never_takes_what_a_commit_names(workspace: Workspace, monkeypat
     collect_garbage(snapshots, garbage, FAR_FUTURE, timedelta(0))
 
     shutil.rmtree(workspace.root / ".dvc" / "cache")
-    workspace.git("checkout", "-q", second)
+    workspace.git("checkout", "-q", "-f", second)  # the confirmation is in dvc.lock
     workspace.dvc("pull", "--force")
     assert workspace.hash() == state
