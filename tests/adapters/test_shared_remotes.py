@@ -517,5 +517,6 @@ def test_whatever_two_data_roots_do_what_they_name_is_whole() -> None:
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(1800)  # each step looks at all that was ever kept
 def test_whatever_two_data_roots_do_at_length_what_they_name_is_whole() -> None:
-    run_state_machine_as_test(SharedRemotes, settings=settings(max_examples=40, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(SharedRemotes, settings=settings(max_examples=25, stateful_step_count=25, deadline=None))
