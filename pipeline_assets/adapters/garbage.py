@@ -22,7 +22,6 @@ from pipeline_assets.adapters.snapshots import Snapshots
 from pipeline_assets.core.lineage.dvc_trees import SnapshotError, is_tree
 from pipeline_assets.core.lineage.snapshots import Snapshot
 
-_LOCK: Final = "snapshots/lock"
 _PURPOSE: Final = "collecting garbage"
 _THREADS: Final = 8
 
@@ -78,7 +77,7 @@ def collect_garbage(
     collections: list[Collection] = []
     with ExitStack() as held:
         if not is_dry_run:
-            held.enter_context(snapshots.root.lock(_LOCK, purpose=_PURPOSE))
+            held.enter_context(snapshots.lock(_PURPOSE))
         card = load_card(snapshots.root)
         for remote, catalog in zip(snapshots.objects.remotes, snapshots.catalogs, strict=True):
             behind: Behind = {}

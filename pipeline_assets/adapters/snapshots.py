@@ -8,7 +8,7 @@ any point, the next snapshot completes what is lacking.
 import dataclasses
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from typing import Final
 
@@ -27,7 +27,7 @@ from pipeline_assets.adapters.replication import (
 )
 from pipeline_assets.adapters.root_identity import Roots, draw_card, load_card, save_card
 from pipeline_assets.adapters.snapshot_index import Source, load_index, save_index, scan
-from pipeline_assets.adapters.storage import Storage
+from pipeline_assets.adapters.storage import Lock, Storage
 from pipeline_assets.core.lineage.dvc_trees import SnapshotError, group_files, hash_tree, make_tree
 from pipeline_assets.core.lineage.snapshots import UNNAMED, LogHead, RootCard, Snapshot, read_snapshot, relabel
 
@@ -47,6 +47,10 @@ class Snapshots:
         self.catalogs = [Catalog(remote) for remote in remotes]
         self.roots = Roots(root, self.catalogs)
         self._remotes = list(remotes)
+
+    def lock(self, purpose: str) -> AbstractContextManager[Lock]:
+        """Hold the snapshots of this data root: one at a time takes, keeps or drops them."""
+        return self.root.lock(_LOCK, purpose=purpose)
 
     def take(
         self,
@@ -69,7 +73,7 @@ class Snapshots:
             RemotesUnreachableError: No remote took the bytes; nothing was taken, and taking it again is right.
         """
         behind: Behind = {}
-        with self.root.lock(_LOCK, purpose="taking a snapshot"), ExitStack() as held:
+        with self.lock("taking a snapshot"), ExitStack() as held:
             for remote, catalog in sorted(zip(self._remotes, self.catalogs, strict=True), key=lambda one: one[1].root):
                 with noting(remote, behind):
                     held.enter_context(catalog.lock("taking a snapshot"))
@@ -129,7 +133,7 @@ class Snapshots:
         if load_card(self.root) is not None or self.list_entries():
             return False
         known = next((found for catalog in self.catalogs if (found := catalog.find_card(root))), None)
-        with self.root.lock(_LOCK, purpose="taking up a lost data root"):
+        with self.lock("taking up a lost data root"):
             for one in self.list_of(root):
                 self.root.write(_name(one.sequence), one.to_bytes())
             if root:  # those without an id get one with the next snapshot
@@ -160,7 +164,7 @@ class Snapshots:
         """
         kept = dataclasses.replace(snapshot, kept_because=because)
         behind: Behind = {}
-        with self.root.lock(_LOCK):
+        with self.lock("keeping a snapshot for good"):
             self.root.write(_name(kept.sequence), kept.to_bytes())
             for catalog in self.catalogs:
                 with noting(catalog, behind), catalog.lock("keeping a snapshot for good"):
